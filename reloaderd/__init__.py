@@ -1,0 +1,3 @@
+"""Keeps commands running and restarts them when the files they depend on change."""
+
+__version__ = "0.1.0"

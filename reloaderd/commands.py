@@ -1,0 +1,114 @@
+"""What can be asked of the adapters: one record a command, in the imperative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Arm(NamedTuple):
+    """Watch these directories, then list each: answered by `Armed`."""
+
+    service: str
+    paths: Sequence[str]
+
+
+class Anchor(NamedTuple):
+    """Find where `path` leads, watching every name on the way: answered by `Anchored`."""
+
+    service: str
+    path: str
+    read: bool = False
+
+
+class Drop(NamedTuple):
+    """Stop watching.  Numbers that the source no longer knows are passed over."""
+
+    watches: Sequence[int]
+
+
+class Examine(NamedTuple):
+    """Take stamps of these paths: answered by `Examined`."""
+
+    service: str
+    paths: Sequence[str]
+
+
+class Drain(NamedTuple):
+    """Hand over what the source knows by now: its events, then `Drained`."""
+
+    service: str
+
+
+class StartChild(NamedTuple):
+    """Execute the service's command; `environ` is added to its environment.
+
+    Answered by `ChildStarted` or `StartFailed`.
+    """
+
+    service: str
+    run: int
+    environ: Mapping[str, str]
+
+
+class SignalChild(NamedTuple):
+    """Send `signum` to what `scope` names of the run: `tree`, `group` or `child`."""
+
+    service: str
+    run: int
+    signum: int
+    scope: str
+
+
+class KillTree(NamedTuple):
+    """SIGKILL all that is left of the run, until nothing is: answered by `RunGone`."""
+
+    service: str
+    run: int
+
+
+class LendTerminal(NamedTuple):
+    """Make the run's process group the terminal's foreground group, and continue it."""
+
+    service: str
+    run: int
+
+
+class ReclaimTerminal(NamedTuple):
+    """Make our own group the foreground group again, with the modes it had."""
+
+
+class StopSelf(NamedTuple):
+    """Stop reloaderd itself, as Ctrl-Z does, until it is continued."""
+
+
+class Report(NamedTuple):
+    """One log line: a stable name of DESIGN section 8 and its fields."""
+
+    event: str
+    service: str
+    fields: Mapping[str, Any]
+
+
+class Quit(NamedTuple):
+    """End reloaderd: by its own signal `signum`, or where that is 0 with `status`."""
+
+    status: int
+    signum: int
+
+
+Command = (
+    Arm
+    | Anchor
+    | Drop
+    | Examine
+    | Drain
+    | StartChild
+    | SignalChild
+    | KillTree
+    | LendTerminal
+    | ReclaimTerminal
+    | StopSelf
+    | Report
+    | Quit
+)

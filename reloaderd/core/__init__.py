@@ -1,0 +1,1 @@
+"""Pure decisions: no descriptor, no clock, no process.  `engine` is its front."""

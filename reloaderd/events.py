@@ -1,0 +1,196 @@
+"""What can happen: one record an event, named in the past tense.
+
+Adapters make them, the engine reads them.  A record says what was seen and nothing of what
+to do about it.  Two records with equal fields compare equal whatever their type: compare
+the type too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Kind(Enum):
+    """What happened to one name in a watched directory."""
+
+    CREATED = "created"  # made, linked or symlinked; maybe not written yet
+    WRITTEN = "written"  # written or truncated, maybe not for the last time
+    CLOSED = "closed"  # a descriptor that could write was closed
+    TOUCHED = "touched"  # something about the inode: its times, mode, owner or link count
+    ARRIVED = "arrived"  # renamed to this name
+    LEFT = "left"  # renamed away from this name
+    DELETED = "deleted"
+
+
+class EntryChanged(NamedTuple):
+    """Something happened to `name` in the directory that `watch` stands for."""
+
+    watch: int
+    name: str
+    kind: Kind
+    is_dir: bool
+
+
+class WatchEnded(NamedTuple):
+    """The kernel will say nothing more under `watch`."""
+
+    watch: int
+
+
+class WatchMoved(NamedTuple):
+    """The directory behind `watch` itself was renamed, deleted or unmounted."""
+
+    watch: int
+
+
+class EventsLost(NamedTuple):
+    """The source dropped events (a queue overflow): only a look at the trees can tell."""
+
+
+class Listing(NamedTuple):
+    """One directory as it was right after it was armed.
+
+    `watch` is the source's number for it, or -1 where it could not be armed; `error` is then
+    the errno (0 otherwise).  Two paths that are one inode share a watch.  `texts` holds the
+    content of the ignore files found in it, by name.  `links` are symlinks to directories;
+    symlinks to anything else are among `files`.
+    """
+
+    path: str
+    watch: int
+    error: int
+    dirs: list[str]
+    files: list[str]
+    links: list[str]
+    texts: dict[str, str]
+
+
+class Armed(NamedTuple):
+    """An `Arm` was carried out; the listings come in the order of its paths."""
+
+    service: str
+    listings: list[Listing]
+
+
+class Step(NamedTuple):
+    """One name on the way to a root: should it change, the root must be found again."""
+
+    watch: int
+    name: str
+
+
+class Anchored(NamedTuple):
+    """An `Anchor` was carried out: how the path resolves now.
+
+    `steps` are the names that lead to it (the path itself, each symlink of the chain; for a
+    path that does not exist, the first missing component), `ancestors` the watches of the
+    directories above it that report only their own going away.  `identity` is None where
+    nothing is there, else something that compares unequal for another file or directory.
+    `text` is the content, where the `Anchor` asked for it.
+    """
+
+    service: str
+    path: str
+    steps: list[Step]
+    ancestors: list[int]
+    identity: tuple[int, int, str] | None
+    is_dir: bool
+    error: int
+    text: str | None = None
+
+
+class Examined(NamedTuple):
+    """An `Examine` was carried out: a stamp a path, None where nothing is there.
+
+    Stamps compare unequal when inode, size or mtime differ.
+    """
+
+    service: str
+    stamps: dict[str, int | None]
+
+
+class Drained(NamedTuple):
+    """All that the source knew before a `Drain` has been handed over."""
+
+    service: str
+
+
+class ChildStarted(NamedTuple):
+    """The command of a run was executed, as process `pid`, leader of its own group."""
+
+    service: str
+    run: int
+    pid: int
+
+
+class StartFailed(NamedTuple):
+    """The command of a run could not be executed.  `what` is the file or directory at fault."""
+
+    service: str
+    run: int
+    errno: int
+    what: str
+
+
+class ChildStopped(NamedTuple):
+    """The child (not its tree) was stopped by job control signal `signum`."""
+
+    service: str
+    run: int
+    signum: int
+
+
+class ChildEnded(NamedTuple):
+    """The child ended: `status` is its exit status, or minus the signal that killed it.
+
+    `left` is the number of processes of its tree that are still there.
+    """
+
+    service: str
+    run: int
+    status: int
+    left: int
+
+
+class RunGone(NamedTuple):
+    """Nothing of the run's tree is left."""
+
+    service: str
+    run: int
+
+
+class KeeperDied(NamedTuple):
+    """The keeper of a service is gone, and with it all that it kept (see kernel.keeper)."""
+
+    service: str
+
+
+class SignalArrived(NamedTuple):
+    """reloaderd itself was sent `signum`."""
+
+    signum: int
+
+
+class TerminalClosed(NamedTuple):
+    """The terminal that was lent cannot be taken back: it is gone."""
+
+
+Event = (
+    EntryChanged
+    | WatchEnded
+    | WatchMoved
+    | EventsLost
+    | Armed
+    | Anchored
+    | Examined
+    | Drained
+    | ChildStarted
+    | StartFailed
+    | ChildStopped
+    | ChildEnded
+    | RunGone
+    | KeeperDied
+    | SignalArrived
+    | TerminalClosed
+)

@@ -1,0 +1,1 @@
+"""One kernel object a module, each with the facts that shaped it."""

@@ -1,0 +1,70 @@
+"""What a person asked for, checked and complete: plain records that every layer may read."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+AUTO = None
+"""The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
+
+
+class Pattern(NamedTuple):
+    """One `--filter` (`include` is true) or `--ignore` glob, in gitignore syntax."""
+
+    glob: str
+    include: bool
+
+
+class On(NamedTuple):
+    """One `--on GLOB=ACTION`: `action` is `restart`, `ignore` or `signal`; `signum` goes with the last."""
+
+    glob: str
+    action: str
+    signum: int = 0
+
+
+class RuleSettings(NamedTuple):
+    """Which changes count (DESIGN 6.2).  `ext` holds endings without their leading dot."""
+
+    ext: tuple[str, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    on: tuple[On, ...] = ()
+    gitignore: bool = True
+    default_ignores: bool = True
+
+
+class ServiceSettings(NamedTuple):
+    """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds."""
+
+    name: str
+    command: tuple[str, ...]
+    roots: tuple[str, ...]
+    rules: RuleSettings = RuleSettings()
+    debounce: float | None = AUTO
+    follow_links: bool = False
+    stop_signal: int = signal.SIGTERM
+    stop_timeout: float = 5.0
+    kill: str = "tree"  # tree, group, child
+    on_exit: str = "wait"  # wait, restart, exit
+    restart_status: int | None = 3
+    chdir: str | None = None
+    environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
+    dry_run: bool = False
+
+
+class ConsoleSettings(NamedTuple):
+    """What is shown, and how.  `verbosity` is -1 (`-q`), 0 or 1 and more (`-v`)."""
+
+    log_format: str = "text"  # text, json
+    color: str = "auto"  # auto, always, never
+    clear: bool = False
+    verbosity: int = 0
+
+
+class Settings(NamedTuple):
+    """All of one reloaderd.  `backend` is auto or inotify."""
+
+    services: tuple[ServiceSettings, ...]
+    console: ConsoleSettings = ConsoleSettings()
+    backend: str = "auto"
