@@ -1,0 +1,58 @@
+# Plain `make` lists the targets.  Every target sets up what it needs, once, in $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RECIPE := setup.cfg pyproject.toml .ci/venv
+PYTEST = -m pytest -q
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format bench clean
+
+help: ## list these targets
+	@echo "make TARGET [PYTHON=python3]"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+
+demo: $(VENV)/.demo ## serve examples/hello and restart it whenever you edit it
+	@echo
+	@echo "  1. Open the address that is printed below."
+	@echo "  2. Change MESSAGE in examples/hello/app.py, save, look at the page again."
+	@echo "  3. Ctrl-C ends it, and everything it started."
+	@echo
+	@$(BIN)/reloaderd watch examples/hello -- $(BIN)/python examples/hello/app.py
+
+test: $(VENV)/.test ## run every test, and most of them on every other Python that is found
+	@.ci/tools
+	$(BIN)/python $(PYTEST)
+	@.ci/others $(PYTHON) $(PYTEST)
+
+check: $(VENV)/.test ## the quick ones before a commit: format, lint, types, layers, unit tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --strict reloaderd
+	$(BIN)/python $(PYTEST) tests/unit
+
+format: $(VENV)/.test ## put the sources into the form that `make check` asks for
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/.bench ## measure reloaderd next to the tools that do the same
+	$(BIN)/python -m benchmarks
+
+clean: ## remove everything that these targets made
+	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is older than what says what to install: install again.
+$(VENV)/.demo: $(RECIPE)
+	@.ci/venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.test: $(RECIPE)
+	@.ci/venv $(PYTHON) $(VENV) test
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(RECIPE)
+	@.ci/venv $(PYTHON) $(VENV) test,bench
+	@touch $@ $(VENV)/.test $(VENV)/.demo
