@@ -1,0 +1,168 @@
+"""Who imports whom (DESIGN section 3), read from the sources; and what the idle path must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import reloaderd
+
+PACKAGE = Path(reloaderd.__file__).parent
+
+LAYERS: list[set[str]] = [
+    {"", "events", "commands", "errors", "settings"},
+    {"core"},
+    {"kernel"},
+    {"loop"},
+    {"config", "console", "cli", "control", "envfile", "values"},
+    {"__main__"},
+]
+"""Lowest first, by the first part of the name below `reloaderd`; "" is the package itself."""
+
+PURE = {
+    *("__future__", "bisect", "collections", "enum", "errno", "functools", "heapq", "itertools"),
+    *("math", "operator", "re", "signal", "stat", "string", "sys", "typing"),
+    "pathspec",
+}
+"""What core may import from elsewhere: constants, containers, functions of their arguments alone."""
+
+SIBLINGS: dict[str, set[str]] = {}
+"""The kernel modules that build on another one, each on purpose: the rest know nothing of each other."""
+
+NOT_WHEN_IDLE = {
+    *("asyncio", "logging", "dataclasses", "inspect", "rich"),
+    *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+}
+"""Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
+
+
+def sources() -> dict[str, ast.Module]:
+    """Every module of the package, parsed, by its name below `reloaderd` ("core.engine", "core", "")."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+SOURCES = sources()
+
+
+def imports(name: str) -> Iterator[str]:
+    """The absolute names that a module imports, anywhere in it: `import a.b`, `from a import b` (a.b)."""
+    for node in ast.walk(SOURCES[name]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: a relative import, line {node.lineno}"
+            assert node.module is not None
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def own_imports(name: str) -> set[str]:
+    """The modules of the package that a module imports, by their names below `reloaderd`."""
+    own = set()
+    for target in imports(name):
+        head, _, rest = target.partition(".")
+        if head != "reloaderd":
+            continue
+        while rest and rest not in SOURCES:  # the last part names a thing in the module
+            rest = rest.rpartition(".")[0]
+        own.add(rest)
+    return own - {name}
+
+
+def layer(name: str) -> int:
+    """The index in LAYERS, or one past the last."""
+    first = name.partition(".")[0]
+    for index, names in enumerate(LAYERS):
+        if first in names:
+            return index
+    return len(LAYERS)
+
+
+def test_every_module_is_in_a_layer() -> None:
+    lost = [name for name in SOURCES if layer(name) == len(LAYERS)]
+    assert not lost, f"{lost}: LAYERS says where each module belongs"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_point_downwards(name: str) -> None:
+    above = {target for target in own_imports(name) if layer(target) > layer(name)}
+    assert not above, f"reloaderd.{name} imports from a layer above its own: {above}"
+
+
+def test_no_import_cycle() -> None:
+    # A package's __init__ is run before its modules; it must not need one of them in turn.
+    graph = {name: own_imports(name) for name in SOURCES}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(f"reloaderd.{name}" for name in error.args[1]))
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if layer(name) <= 1])
+def test_the_core_is_pure(name: str) -> None:
+    effectful = {target for target in imports(name) if target.partition(".")[0] not in PURE | {"reloaderd"}}
+    assert not effectful, f"reloaderd.{name} imports {effectful}: PURE lists what the core may use"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if layer(name) <= 1])
+def test_the_core_uses_signal_and_sys_for_their_constants(name: str) -> None:
+    """No handler is set, nothing is sent and nothing is printed from the core."""
+    for node in ast.walk(SOURCES[name]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "signal":
+                assert node.attr.startswith("SIG") or node.attr == "Signals", f"{name}:{node.lineno}"
+            if node.value.id == "sys":
+                assert node.attr in {"maxsize", "byteorder"}, f"{name}:{node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.module == "signal":
+            used = {alias.name for alias in node.names}
+            assert all(name.startswith("SIG") or name == "Signals" for name in used), f"{name}: {used}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input", "__import__"}, f"{name}:{node.lineno}"
+
+
+def test_the_engine_is_the_last_of_the_core() -> None:
+    users = {name for name in SOURCES if layer(name) == 1 and "core.engine" in own_imports(name)}
+    assert not users, f"{users} import core.engine, which is the front of the core"
+
+
+def test_kernel_modules_keep_to_their_own_kernel_object() -> None:
+    siblings = {}
+    for name in SOURCES:
+        if name.startswith("kernel."):
+            others = {target for target in own_imports(name) if target.startswith("kernel.")}
+            if others:
+                siblings[name] = others
+    assert siblings == SIBLINGS
+
+
+def test_the_idle_path_loads_nothing_heavy() -> None:
+    """Import what `reloaderd watch` needs all day, in a bare interpreter.
+
+    tests/daemon asks a running daemon the same; this one says so within the second.
+    """
+    wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
+    optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets", "config"}
+    code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
+    run = subprocess.run(
+        # -S: what a site's .pth files import is not this project's doing; the path is handed over.
+        [sys.executable, "-S", "-c", code + "print(*sys.modules)"],
+        env={"PYTHONPATH": ":".join([str(PACKAGE.parent), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    loaded = set(run.stdout.split()) & NOT_WHEN_IDLE
+    assert not loaded, f"{loaded}: import it where it is needed"
