@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"kernel"},
     {"loop"},
-    {"config", "console", "cli", "control", "envfile", "values", "wording"},
+    {"config", "console", "cli", "control", "envfile", "options", "values", "wording"},
     {"__main__"},
 ]
 """Lowest first, by the first part of the name below `reloaderd`; "" is the package itself."""
