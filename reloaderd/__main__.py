@@ -1,0 +1,115 @@
+"""Runs reloaderd: reads the command line, hands over to the loop, and ends as it should.
+
+This is the one place that prints errors.  Imports are where they are needed: an answer to
+`--help` or to a mistake must not wait for what a watching daemon needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from reloaderd.errors import ReloaderdError
+
+EX_SOFTWARE = 70
+"""An internal error: sysexits.h."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run with these arguments (default: the process's) and return the exit status.
+
+    Does not return when reloaderd is to die of the signal that ended it.
+    """
+    signum = 0
+    try:
+        status, signum = _run(sys.argv[1:] if argv is None else argv)
+    except ReloaderdError as error:
+        status = _complain(error)
+    except KeyboardInterrupt:
+        signum = 2  # SIGINT
+    except Exception:
+        status = _confess()
+    if signum:
+        from reloaderd.kernel.signals import die_of
+
+        die_of(signum)
+    return status
+
+
+def _run(argv: Sequence[str]) -> tuple[int, int]:
+    """The exit status, and the signal to die of instead or 0."""
+    _occupy_standard_descriptors()
+    from reloaderd import cli
+
+    wanted = cli.parse(argv)
+    if isinstance(wanted, cli.Said):
+        return _say(wanted.text, wanted.status), 0
+    from reloaderd.console import Console
+    from reloaderd.loop import run
+
+    status, signum = run(wanted, Console(wanted.console, named=len(wanted.services) > 1))
+    return status, signum
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open /dev/null for each of 0, 1, 2 that is closed: else the next file opened would be it,
+    and what the child or a traceback prints would end up there.
+    """
+    import os
+
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
+def _say(text: str, status: int) -> int:
+    stream = sys.stderr if status else sys.stdout
+    if stream is None:  # it was closed when we were started
+        return status
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:  # `reloaderd --help | head -1` read enough
+        _forget_output()
+    except OSError as error:
+        _forget_output()
+        raise ReloaderdError(f"cannot write: {(error.strerror or '').lower()}", exit_code=1) from None
+    return status
+
+
+def _forget_output() -> None:
+    """Keep the interpreter from complaining about the same at its exit."""
+    import os
+
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _complain(error: ReloaderdError) -> int:
+    from reloaderd.console import escaped
+
+    hint = f" ({error.hint})" if error.hint else ""
+    _print_error(escaped(f"reloaderd: {error.message}{hint}"))
+    return error.exit_code
+
+
+def _confess() -> int:
+    import traceback
+
+    _print_error(traceback.format_exc().rstrip("\n"))
+    _print_error("reloaderd: this is a bug in reloaderd: please report it with the lines above")
+    return EX_SOFTWARE
+
+
+def _print_error(text: str) -> None:
+    if sys.stderr is None:  # it was closed when we were started; print would take stdout then
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # its reader has gone: nobody to tell
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Turns what a person wrote for one option into a checked value.
+
+Every function takes the text and returns the value or raises `BadValue`; none knows which option,
+file or line the text came from, so that whoever calls can name the place.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+
+from reloaderd.settings import AUTO, On
+
+LONGEST_TIME = 2**31 // 1000
+"""Seconds, 24.8 days: epoll_wait(2) takes its timeout as an int of milliseconds."""
+
+LONGEST_NAME = 64
+"""Characters: NAME is a part of a socket's path, and unix(7) allows that 107 bytes in all."""
+
+_TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ms|s|min|h|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
+_TIME_HINT = "a TIME is 50ms, 1.5s, 2min, 1h or a number of seconds"
+
+
+class BadValue(ValueError):
+    """The text is not a value of its kind.  `message` says why, `hint` what would be one."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def time(text: str) -> float:
+    """A TIME in seconds: `50ms`, `1.5s`, `2min`, `1h`, or a number of seconds."""
+    if text.startswith("-"):
+        raise BadValue("a time cannot be negative", _TIME_HINT)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise BadValue("not a time", _TIME_HINT)
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST_TIME:
+        raise BadValue("too long", f"the longest is {LONGEST_TIME} seconds")
+    return seconds
+
+
+def debounce(text: str) -> float | None:
+    """`auto`, or a quiet time in seconds."""
+    if text == "auto":
+        return AUTO
+    try:
+        return time(text)
+    except BadValue as fault:
+        raise BadValue(fault.message, f"{fault.hint}; or auto") from None
+
+
+def signal_number(text: str) -> int:
+    """A signal by name with or without SIG, in any case, or by number."""
+    if text.isascii() and text.isdigit():
+        number = int(text)
+        if number in signal.valid_signals():
+            return number
+    else:
+        name = text.upper()
+        found = signal.Signals.__members__.get(name if name.startswith("SIG") else "SIG" + name)
+        if found is not None:
+            return int(found)
+    raise BadValue("no such signal", "for example TERM, SIGINT, HUP, QUIT, USR1 or 15")
+
+
+def on(text: str) -> On:
+    """`GLOB=ACTION`; the last `=` divides, as an ACTION has none."""
+    glob, equals, action = text.rpartition("=")
+    if not equals or not glob:
+        raise BadValue("not GLOB=ACTION", "for example '*.css=ignore' or 'app.conf=signal:HUP'")
+    verb, colon, name = action.partition(":")
+    if verb == "signal" and colon:
+        return On(pattern(glob), verb, signal_number(name))
+    if action in ("restart", "ignore"):
+        return On(pattern(glob), action)
+    raise BadValue(f"no such action: {action}", "an ACTION is restart, ignore or signal:NAME")
+
+
+def pattern(text: str) -> str:
+    """A gitignore pattern that can match something."""
+    if not text.strip("/! "):
+        raise BadValue("an empty pattern", "for example '*.py', 'build/' or '/docs/**/*.md'")
+    if "\n" in text or "\0" in text:
+        raise BadValue("a pattern cannot hold a newline", "repeat the option for each pattern")
+    return text
+
+
+def endings(text: str) -> tuple[str, ...]:
+    """Comma-separated endings, without the leading `.` or `*.` that they may be written with."""
+    found = []
+    for part in text.split(","):
+        ending = part.strip().removeprefix("*").removeprefix(".")
+        if not ending or ending in found:
+            continue
+        if "/" in ending or "*" in ending:
+            raise BadValue(f"not an ending: {part.strip()}", "a pattern goes with --filter")
+        found.append(ending)
+    if not found:
+        raise BadValue("no endings", "for example py,html")
+    return tuple(found)
+
+
+def variable(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`.  A fault never repeats the value: it may be a secret."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise BadValue("not KEY=VALUE", "for example PORT=8000")
+    return key, value
+
+
+def name(text: str) -> str:
+    """A NAME: what a directory may be called, without surprises for a shell or a socket's path."""
+    if not re.fullmatch(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]*", text):
+        raise BadValue("not a NAME", "letters, digits and _ . @ - in it, no . or - in front")
+    if len(text) > LONGEST_NAME:
+        raise BadValue("too long", f"a NAME has at most {LONGEST_NAME} characters")
+    return text
+
+
+def name_of_directory(path: str) -> str:
+    """The NAME that a service in this directory gets: its last component, cleaned."""
+    cleaned = re.sub(r"[^A-Za-z0-9_.@-]+", "-", path.rpartition("/")[2])
+    return cleaned.lstrip(".-")[:LONGEST_NAME].rstrip("-") or "reloaderd"
+
+
+def restart_status(text: str) -> int | None:
+    """An exit status from 0 to 255, or `none`."""
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= 255):
+        raise BadValue("not an exit status", "a number from 0 to 255, or none")
+    return int(text)
+
+
+def backend(text: str) -> str:
+    """A source of events that this version has."""
+    if text in ("pyinotify", "poll"):
+        raise BadValue("not in this version yet", "choose auto or inotify")
+    return choice("auto", "inotify")(text)
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """A check for one of `words`."""
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise BadValue("no such choice", f"choose {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return check

@@ -1,0 +1,212 @@
+"""Says what happened in words: one sentence for each event, for the lines that people read.
+
+Which fields an event has is in DESIGN section 8; a sentence makes do with those that are there, and
+an event that has no sentence is shown with its fields as they are.  Nothing is escaped here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Fields = Mapping[str, Any]
+
+SHOWN = 2
+"""Names that a sentence lists: more are counted, `a.py, b.py (+48)`."""
+
+SHOWN_ROOTS = 4
+"""The same for roots: a person typed them, and wants to see them once."""
+
+DETAILS = frozenset({"stopping", "armed", "closed"})
+"""What is shown with `-v` only."""
+
+GOOD, BAD, CAUTION = "\x1b[32m", "\x1b[31m", "\x1b[33m"
+
+
+class Wording:
+    """Puts events into words; `details` is `-v`.  Paths below `cwd` are shown relative to it."""
+
+    def __init__(self, details: bool, cwd: str) -> None:
+        self._details = details
+        self._cwd = cwd
+        self._stopped: dict[str, object] = {}  # the run that each service was last told to stop
+        self._announced: dict[str, object] = {}  # the run whose `started` said that it is a restart
+        self._sentences: dict[str, Callable[[Fields], str]] = {
+            "watching": self._watching,
+            "changed": self._changed,
+            "started": _started,
+            "restarted": _restarted,
+            "ended": _ended,
+            "stopping": lambda fields: f"stopping #{fields.get('run')} with {fields.get('signal')}",
+            "killed": lambda fields: f"killed #{fields.get('run')}: it had not ended in time",
+            "armed": _armed,
+            "waiting": _waiting,
+            "held": lambda fields: f"held: {fields.get('reason')}",
+            "warning": lambda fields: f"warning: {fields.get('text')}",
+            "error": lambda fields: f"error: {fields.get('text')}",
+            "closing": lambda fields: f"closing ({fields['signal']})" if fields.get("signal") else "closing",
+            "closed": lambda fields: "closed",
+        }
+
+    def say(self, event: str, service: str, fields: Fields) -> tuple[str, str]:
+        """The sentence, empty where there is none at this verbosity, and its colour (SGR) or none."""
+        detail = self._is_detail(event, service, fields)
+        if detail and not self._details:
+            return "", ""
+        sentence = self._sentences.get(event)
+        text = sentence(fields) if sentence else generic(event, fields)
+        return text, "" if detail else _color(event, fields)
+
+    def _is_detail(self, event: str, service: str, fields: Fields) -> bool:
+        """Whether only `-v` shows it: what was to be expected after what was shown before.
+
+        That is the end of a run that was told to stop, `killed` where no signal came before it
+        (`--stop-timeout 0`), and `restarted` where `started` had its `ms` already.
+        """
+        run = fields.get("run")
+        if event == "started":
+            if "ms" in fields:
+                self._announced[service] = run
+            return False
+        if event == "restarted":
+            return self._announced.get(service) == run
+        told = self._stopped.get(service) == run
+        if event in ("stopping", "killed"):
+            self._stopped[service] = run
+        return event in DETAILS or (event == "killed" and not told) or (event == "ended" and told)
+
+    def _watching(self, fields: Fields) -> str:
+        roots = [self._root(path) for path in fields.get("roots", ())]
+        facts = [counted(fields["watches"], "directory", "directories")] if "watches" in fields else []
+        facts += [str(fields["source"])] if fields.get("source") else []
+        more = f" ({', '.join(facts)})" if facts else ""
+        return f"watching {listed(roots, len(roots), SHOWN_ROOTS)}{more}"
+
+    def _changed(self, fields: Fields) -> str:
+        paths = [self._path(path) for path in fields.get("paths", ())]
+        count = max(int(fields.get("count", 0)), len(paths))
+        many = f"{counted(count, 'file', 'files')}: " if count > SHOWN else ""
+        text = f"changed: {many}{listed(paths, count, SHOWN)}"
+        action = str(fields.get("action") or "restart").replace(":", " ")
+        if fields.get("dry_run"):
+            text += f" -> would {action}"
+        elif action != "restart":
+            text += f" -> {'ignored' if action == 'ignore' else action}"
+        if self._details and fields.get("rule"):
+            text += f" [{fields['rule']}]"
+        return text
+
+    def _path(self, path: object) -> str:
+        text = str(path)
+        if text == self._cwd:
+            return "."
+        below = len(self._cwd) > 1 and text.startswith(self._cwd + "/")
+        return text[len(self._cwd) + 1 :] if below else text
+
+    def _root(self, path: object) -> str:
+        text = self._path(path)
+        return text if text == "." or text.startswith("/") else f"./{text}"
+
+
+def working_directory() -> str:
+    """The working directory, or an empty string where it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _color(event: str, fields: Fields) -> str:
+    match event:
+        case "started" | "restarted":
+            return GOOD
+        case "warning" | "killed":
+            return CAUTION
+        case "error":
+            return BAD
+        case "ended" if fields.get("status") != 0:
+            return BAD
+    return ""
+
+
+def _started(fields: Fields) -> str:
+    if "ms" in fields:
+        return _restarted(fields)
+    command = fields.get("command")
+    return f"started #{fields.get('run')}" + (f": {words(command)}" if command else "") + _pid(fields)
+
+
+def _restarted(fields: Fields) -> str:
+    ms = fields.get("ms")
+    took = f" in {ms:.0f} ms" if isinstance(ms, (int, float)) else ""
+    return f"restarted #{fields.get('run')}{took}{_pid(fields)}"
+
+
+def _pid(fields: Fields) -> str:
+    return f" (pid {fields['pid']})" if fields.get("pid") else ""
+
+
+def _ended(fields: Fields) -> str:
+    if fields.get("signal"):
+        how = f"killed by {fields['signal']}"
+    elif fields.get("status") == 0:
+        how = "done"
+    else:
+        how = f"exit status {fields.get('status')}"
+    seconds = fields.get("seconds")
+    after = f" after {duration(seconds)}" if seconds is not None else ""
+    return f"ended #{fields.get('run')}: {how}{after}"
+
+
+def _armed(fields: Fields) -> str:
+    modules = fields.get("modules", 0)
+    return f"armed {counted(modules if isinstance(modules, int) else len(modules), 'module', 'modules')}"
+
+
+def _waiting(fields: Fields) -> str:
+    what = fields.get("for", "something")
+    if "seconds" in fields:
+        return f"waiting {duration(fields['seconds'])} ({what})"
+    return f"waiting for {'a change' if what == 'change' else what}"
+
+
+def generic(event: str, fields: Fields) -> str:
+    """What no sentence was written for: the event, and its fields as they are."""
+    pairs = []
+    for key, value in fields.items():
+        plural = isinstance(value, (list, tuple, set, frozenset))
+        pairs.append(f"{key}={listed(list(map(str, value)), len(value), SHOWN) if plural else value}")
+    return f"{event}: {', '.join(pairs)}" if pairs else event
+
+
+def listed(names: list[str], count: int, most: int) -> str:
+    """`a.py, b.py (+48)`: the first `most` of `count` names."""
+    shown = names[:most]
+    more = count - len(shown)
+    return ", ".join(shown) + (f" (+{more})" if more > 0 else "")
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def words(command: object) -> str:
+    """A command as one would type it."""
+    if isinstance(command, str) or not isinstance(command, Iterable):
+        return str(command)
+    import shlex
+
+    return shlex.join(map(str, command))
+
+
+def duration(seconds: float) -> str:
+    """`0.31 s`, `12.4 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s" if seconds >= 0.001 else "0 s"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
