@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import shlex
@@ -182,3 +183,32 @@ def test_the_readme_repeats_rows_of_the_table_of_options() -> None:
     everything = rows("docs/usage.md", "option")
     for cells in rows("README.md", "option"):
         assert cells in everything
+
+
+def literals(directory: Path) -> Iterator[ast.AST]:
+    for path in directory.rglob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_table_of_log_lines_is_what_is_reported() -> None:
+    reported = {
+        node.args[0].value
+        for node in literals(TOP / "reloaderd")
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Report"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert {cells[0].strip("`") for cells in rows("docs/usage.md", "event")} == reported
+
+
+def test_the_table_of_variables_is_what_a_run_gets() -> None:
+    named = {
+        node.value
+        for node in literals(TOP / "reloaderd/core")
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"RELOADERD(_[A-Z]+)*", node.value)
+    }
+    assert {cells[0].strip("`") for cells in rows("docs/usage.md", "variable")} == named
