@@ -1,0 +1,1 @@
+"""The tests of reloaderd: see CONTRIBUTING.md for what each folder holds."""
