@@ -37,11 +37,11 @@ format: $(VENV)/.test ## put the sources into the form that `make check` asks fo
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.bench ## measure reloaderd next to the tools that do the same
+bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 	$(BIN)/python -m benchmarks
 
 clean: ## remove everything that these targets made
-	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is older than what says what to install: install again.
@@ -52,7 +52,3 @@ $(VENV)/.demo: $(RECIPE)
 $(VENV)/.test: $(RECIPE)
 	@.ci/venv $(PYTHON) $(VENV) test
 	@touch $@ $(VENV)/.demo
-
-$(VENV)/.bench: $(RECIPE)
-	@.ci/venv $(PYTHON) $(VENV) test,bench
-	@touch $@ $(VENV)/.test $(VENV)/.demo

@@ -32,10 +32,14 @@ PURE = {
 }
 """What core may import from elsewhere: constants, containers, functions of their arguments alone."""
 
-COMMON = {"kernel.libc", "kernel.frames", "kernel.proctree"}
+COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.source"}
 """Kernel modules that any other one may use, and that use none."""
 
-SIBLINGS = {"kernel.child": {"kernel.keeper"}, "kernel.keeper": {"kernel.spawn"}}
+SIBLINGS = {
+    "kernel.child": {"kernel.keeper"},
+    "kernel.keeper": {"kernel.spawn"},
+    "kernel.repository": {"kernel.files"},
+}
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 
 NOT_WHEN_IDLE = {
