@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from reloaderd.events import Why
+
 
 class Arm(NamedTuple):
     """Watch these directories, then list each: answered by `Armed`."""
 
     service: str
+    why: Why
     paths: Sequence[str]
 
 
@@ -21,6 +24,17 @@ class Anchor(NamedTuple):
     read: bool = False
 
 
+class FindRepository(NamedTuple):
+    """Find the repository that directory `path` is in: answered by `RepositoryFound`.
+
+    Its lock directory is watched; `ignore_files` says whether git's ignore files are wanted too.
+    """
+
+    service: str
+    path: str
+    ignore_files: bool
+
+
 class Drop(NamedTuple):
     """Stop watching.  Numbers that the source no longer knows are passed over."""
 
@@ -28,9 +42,10 @@ class Drop(NamedTuple):
 
 
 class Examine(NamedTuple):
-    """Take stamps of these paths: answered by `Examined`."""
+    """Take stamps of these paths: answered by `Examined`, with the same `why`."""
 
     service: str
+    why: Why | None
     paths: Sequence[str]
 
 
@@ -100,6 +115,7 @@ class Quit(NamedTuple):
 Command = (
     Arm
     | Anchor
+    | FindRepository
     | Drop
     | Examine
     | Drain

@@ -66,10 +66,21 @@ class Listing(NamedTuple):
     texts: dict[str, str]
 
 
+class Why(Enum):
+    """Why directories are armed, and so what a file found in one of them means."""
+
+    START = "start"  # nothing: the child has not started yet
+    APPEARED = "appeared"  # a change: the directory came under the root just now
+    REREAD = "reread"  # nothing: an ignore file in the directory was edited
+    RULES = "rules"  # nothing: other files count since the rules changed
+    LOST = "lost"  # a change, if it is not as it was when last looked at
+
+
 class Armed(NamedTuple):
     """An `Arm` was carried out; the listings come in the order of its paths."""
 
     service: str
+    why: Why
     listings: list[Listing]
 
 
@@ -100,14 +111,50 @@ class Anchored(NamedTuple):
     text: str | None = None
 
 
-class Examined(NamedTuple):
-    """An `Examine` was carried out: a stamp a path, None where nothing is there.
+class IgnoreFile(NamedTuple):
+    """The text of an ignore file (None: there is none) whose patterns are relative to `base`.
 
-    Stamps compare unequal when inode, size or mtime differ.
+    `kind` is `excludesfile`, `exclude`, `gitignore` or `reloaderdignore`.
+    """
+
+    path: str
+    base: str
+    kind: str
+    text: str | None
+
+
+class RepositoryFound(NamedTuple):
+    """A `FindRepository` was carried out: what of version control concerns `path`.
+
+    `watch` stands for the directory in which `lock` appears while git (or hg) is at work, -1
+    where there is none; `locked` says whether it is there now.  `files` are the ignore files that are
+    not below `path`.
     """
 
     service: str
-    stamps: dict[str, int | None]
+    path: str
+    watch: int
+    lock: str
+    locked: bool
+    files: list[IgnoreFile]
+
+
+class Stamp(NamedTuple):
+    """How a file looked.  `value` is unequal when inode, size or mtime are.
+
+    `young` is true when the file changed so lately that an event about it may still be on its way.
+    """
+
+    value: int
+    young: bool
+
+
+class Examined(NamedTuple):
+    """An `Examine` was carried out: a stamp a path, None where nothing is there."""
+
+    service: str
+    why: Why | None
+    stamps: dict[str, Stamp | None]
 
 
 class Drained(NamedTuple):
@@ -183,6 +230,7 @@ Event = (
     | EventsLost
     | Armed
     | Anchored
+    | RepositoryFound
     | Examined
     | Drained
     | ChildStarted

@@ -1,0 +1,57 @@
+"""How the given paths are held on to: every name on the way to one, so that none is lost.
+
+Rules:
+- A path is found again whenever a name on its way is made, renamed or deleted, or a directory
+  above it goes away: a deleted root says nothing itself while some process works in it.
+- A path that leads nowhere is waited for in the nearest directory that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reloaderd.events import Anchored
+
+
+class Anchors:
+    """The latest `Anchored` of each path, by the watches that it rests on."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, Anchored] = {}
+
+    def put(self, anchored: Anchored) -> tuple[Anchored | None, list[int]]:
+        """Take the place of the former one: returns it, and the watches that are not needed any more."""
+        former = self._by_path.get(anchored.path)
+        self._by_path[anchored.path] = anchored
+        if former is None:
+            return None, []
+        return former, [watch for watch in _watches(former) if not self.uses(watch)]
+
+    def get(self, path: str) -> Anchored | None:
+        """How `path` resolved when last looked at."""
+        return self._by_path.get(path)
+
+    def through(self, watch: int, name: str) -> list[str]:
+        """The paths that lead through `name` in the directory of `watch`."""
+        return [
+            path
+            for path, anchored in self._by_path.items()
+            if any(step.watch == watch and step.name == name for step in anchored.steps)
+        ]
+
+    def ends_at(self, path: str, watch: int, name: str) -> bool:
+        """Whether that name is the last on the way: the file or directory itself."""
+        anchored = self._by_path[path]
+        return bool(anchored.steps) and anchored.steps[-1] == (watch, name)
+
+    def resting_on(self, watch: int) -> list[str]:
+        """The paths for which `watch` stands for a directory on the way."""
+        return [path for path, anchored in self._by_path.items() if watch in _watches(anchored)]
+
+    def uses(self, watch: int) -> bool:
+        """Whether any path needs `watch`."""
+        return any(watch in _watches(anchored) for anchored in self._by_path.values())
+
+
+def _watches(anchored: Anchored) -> Iterable[int]:
+    return {step.watch for step in anchored.steps} | set(anchored.ancestors)

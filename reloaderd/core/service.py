@@ -1,0 +1,287 @@
+"""One service: changes settle into batches, batches drive the supervisor.
+
+Rules:
+- The first run starts when everything is watched; what changed before a start is part of that start.
+- A batch with a restart in it is a restart; one with signals alone sends each once.
+- What a batch did is said when it settles, in the words of the rule that decided.
+"""
+
+from __future__ import annotations
+
+from reloaderd.commands import Command, Report, SignalChild
+from reloaderd.core.batch import Batch
+from reloaderd.core.debounce import Debounce
+from reloaderd.core.snapshot import SETTLING
+from reloaderd.core.storms import Storms
+from reloaderd.core.supervisor import State, Supervisor
+from reloaderd.core.watcher import Watcher
+from reloaderd.events import (
+    Anchored,
+    Armed,
+    ChildEnded,
+    ChildStarted,
+    Drained,
+    EntryChanged,
+    Event,
+    EventsLost,
+    Examined,
+    KeeperDied,
+    Kind,
+    RepositoryFound,
+    RunGone,
+    StartFailed,
+    WatchEnded,
+    WatchMoved,
+)
+from reloaderd.settings import ServiceSettings
+
+LISTED = 100
+"""Paths that a log line names at most."""
+
+ENVIRON_LIMIT = 32 * 1024
+"""Bytes of RELOADERD_CHANGED: execve(2) allows 128 KiB a string and 6 MB in all."""
+
+REWALK_PAUSE = 1.0
+"""Seconds between two looks at everything, however often the queue overflows."""
+
+
+class Service:
+    """What the engine knows of one service."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.watcher = Watcher(settings)
+        self.debounce = Debounce(settings.debounce)
+        self.supervisor = Supervisor(settings)
+        self._storms = Storms()
+        self._ready = False
+        self._cause = Batch()  # what the next start is for
+        self._since: float | None = None
+        self._held_said = False
+        self._delayed = False
+        self._rewalk_at: float | None = None
+        self._rewalked = -REWALK_PAUSE
+
+    # Events
+
+    def start(self) -> list[Command]:
+        """Begin to watch; the child starts when all is watched."""
+        return self.watcher.start()
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """What follows from one event."""
+        commands = self._dispatch(event, now)
+        commands += self._collect(now)
+        if not self._ready and not self.watcher.outstanding:
+            commands += self._watching(now)
+        return commands
+
+    def _dispatch(self, event: Event, now: float) -> list[Command]:
+        watcher = self.watcher
+        match event:
+            case EntryChanged():
+                lock = watcher.lock_name(event.watch)
+                if lock and event.name == lock:
+                    self._lock(event, now)
+                return watcher.entry_changed(event, self.debounce.batch)
+            case WatchEnded():
+                return watcher.watch_ended(event)
+            case WatchMoved():
+                return watcher.watch_moved(event)
+            case EventsLost():
+                self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
+                return []
+            case Armed():
+                return watcher.armed(event, now)
+            case Anchored():
+                return watcher.anchored(event, now)
+            case RepositoryFound():
+                if event.locked:
+                    self.debounce.lock(event.watch, now)
+                return watcher.repository_found(event)
+            case Examined():
+                return watcher.examined(event, now)
+            case Drained():
+                return self._launch(now) if self.supervisor.starting else []
+            case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
+                return self.supervisor.child(event, now)
+            case KeeperDied():
+                return self._keeper_died(now)
+            case _:
+                return []
+
+    def _lock(self, event: EntryChanged, now: float) -> None:
+        if event.kind in (Kind.CREATED, Kind.ARRIVED):
+            self.debounce.lock(event.watch, now)
+        elif event.kind in (Kind.LEFT, Kind.DELETED):
+            self.debounce.unlock(event.watch, now)
+            self._held_said = False
+
+    def _keeper_died(self, now: float) -> list[Command]:
+        run = self.supervisor.run
+        name = self.settings.name
+        text = "the process that keeps the child was killed, and the child with it"
+        commands: list[Command] = [Report("warning", name, {"text": text})]
+        commands += self.supervisor.child(ChildEnded(name, run, -9, 0), now)
+        return commands + self.supervisor.child(RunGone(name, run), now)
+
+    def _collect(self, now: float) -> list[Command]:
+        """Hand the changes that the watcher found to the debounce."""
+        watcher = self.watcher
+        for root in watcher.withdrawn:
+            self.debounce.batch.discard_below(root)
+        watcher.withdrawn.clear()
+        changes, watcher.changes = watcher.changes, []
+        if not self._ready:
+            return []
+        for change in changes:
+            verdict = watcher.rules.verdict(change.path)
+            if verdict.action != "ignore":
+                self.debounce.add(change.path, change.kind, verdict, change.existed, now)
+        return []
+
+    def _watching(self, now: float) -> list[Command]:
+        self._ready = True
+        watcher = self.watcher
+        roots = list(self.settings.roots)
+        fields = {"roots": roots, "source": "inotify", "watches": len(watcher.tree)}
+        commands: list[Command] = [Report("watching", self.settings.name, fields)]
+        if self.settings.dry_run:
+            watcher.baseline(now)
+            return commands
+        return commands + self.supervisor.change(now)
+
+    # Starting
+
+    def _launch(self, now: float) -> list[Command]:
+        late = self.debounce.take()
+        commands = self._changed(late, "restart") if late and self.supervisor.run else []
+        self._since = self._since if self._since is not None else (self.debounce.first if late else None)
+        paths = dict.fromkeys([*self._cause.paths, *late.paths])
+        since, self._since, self._cause = self._since, None, Batch()
+        environ = {"RELOADERD_CHANGED": _joined(paths), "RELOADERD_CHANGED_COUNT": str(len(paths))}
+        self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
+        since = since if self.supervisor.run else None
+        return commands + self.supervisor.launch(environ, since, now)
+
+    def restart(self, now: float) -> list[Command]:
+        """Someone asks for a restart."""
+        if self.settings.dry_run or not self._ready:
+            return []
+        self._since = now
+        return self.supervisor.change(now)
+
+    def close(self, signum: int, now: float) -> list[Command]:
+        """End for good."""
+        return self.supervisor.close(signum, now)
+
+    # Time
+
+    def deadline(self, now: float) -> float | None:
+        """The next instant at which something is due; None at rest."""
+        instants = [self.supervisor.deadline, self.watcher.snapshot.deadline, self._rewalk_at]
+        if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
+            instants.append(self.debounce.deadline(now))
+            if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
+                instants.append(self.debounce.undisturbed(now))
+        return min((instant for instant in instants if instant is not None), default=None)
+
+    def tick(self, now: float) -> list[Command]:
+        """Serve what is due."""
+        commands = self.supervisor.tick(now)
+        if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
+            commands += self._settle(now)
+        if self._rewalk_at is not None and now >= self._rewalk_at:
+            self._rewalk_at, self._rewalked = None, now
+            commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
+            commands += self.watcher.look_everywhere()
+        commands += self.watcher.examine_slice(now)
+        return commands
+
+    def _settle(self, now: float) -> list[Command]:
+        deadline = self.debounce.deadline(now)
+        if deadline is None:
+            return []
+        if now < deadline:
+            if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
+                self._held_said = True
+                return [Report("held", self.settings.name, {"reason": "version control is at work"})]
+            return []
+        batch = self.debounce.batch
+        restarts = batch.by_action("restart")
+        if restarts and not self._delayed:
+            delay = self._storm(batch, now)
+            if delay:
+                self._delayed = True
+                self.debounce.hold_until(now + delay)
+                return self._name_storm(delay)
+        self._delayed = False
+        first = self.debounce.first
+        return self._act(self.debounce.take(), bool(restarts), first, now)
+
+    def _act(self, batch: Batch, restarts: bool, first: float, now: float) -> list[Command]:
+        if not restarts:
+            return self._changed(batch, "signal") + self._signals(batch)
+        commands = self._changed(batch, "restart")
+        if self.settings.dry_run:
+            self.watcher.baseline(now + SETTLING)
+            return commands
+        self._since = first if self._since is None else self._since
+        self._cause.absorb(batch)
+        self.debounce.restarted(now)
+        return commands + self.supervisor.change(now)
+
+    def _signals(self, batch: Batch) -> list[Command]:
+        if self.settings.dry_run or not self.supervisor.alive:
+            return []
+        signums = dict.fromkeys(verdict.signum for _, verdict in batch.by_action("signal"))
+        name, run = self.settings.name, self.supervisor.run
+        return [SignalChild(name, run, signum, "child") for signum in signums]
+
+    def _storm(self, batch: Batch, now: float) -> float:
+        if self.settings.dry_run or not self.supervisor.run:
+            return 0.0
+        return self._storms.delay(batch.paths, now - self.supervisor.started_at)
+
+    def _name_storm(self, delay: float) -> list[Command]:
+        path = self._storms.to_name()
+        if path is None:
+            return []
+        root = next((root for root in self.settings.roots if path.startswith(root + "/")), "")
+        pattern = path[len(root) :] if root else path
+        text = (
+            f"{path} restarts the command right after each start, again and again; slowing down"
+            f" (if the command writes it itself, add: --ignore '{pattern}')"
+        )
+        return [Report("warning", self.settings.name, {"text": text, "path": path})]
+
+    def _changed(self, batch: Batch, action: str) -> list[Command]:
+        paths = batch.paths
+        deciding = batch.by_action(action) or batch.by_action("restart")
+        rule, origin = (deciding[0][1].rule, deciding[0][1].origin) if deciding else ("", "")
+        fields = {
+            "paths": paths[:LISTED],
+            "count": len(paths),
+            "rule": rule,
+            "origin": origin,
+            "action": action,
+            "dry_run": self.settings.dry_run,
+        }
+        return [Report("changed", self.settings.name, fields)]
+
+
+OVERFLOWED = (
+    "the kernel dropped events (more than fs.inotify.max_queued_events at once); looking at everything again"
+)
+
+
+def _joined(paths: dict[str, None]) -> str:
+    """As many whole paths as fit, one a line."""
+    size = 0
+    kept: list[str] = []
+    for path in paths:
+        size += len(path.encode("utf-8", "surrogateescape")) + 1
+        if size > ENVIRON_LIMIT:
+            break
+        kept.append(path)
+    return "\n".join(kept)

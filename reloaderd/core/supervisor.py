@@ -1,0 +1,372 @@
+"""The life of one service's child: one literal table of states, inputs and effects.
+
+Rules (DESIGN 6.4):
+- `TRANSITIONS` is all there is: an input that a state does not list changes nothing.
+- A run is over when nothing of its tree is left, and only then does the next one start.
+- At most one restart is in flight: a change during a stop only makes sure that a start follows.
+- What the machine does next when a run is over is its *plan*, one of `AGAIN`, `LATER`, `REST`, `DONE`.
+- A report about an earlier run is dropped in one place, `Supervisor.child`.
+- At rest (WAITING, RUNNING, CLOSED) there is no deadline.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from enum import Enum
+from signal import SIGINT, SIGQUIT, Signals
+
+from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
+from reloaderd.core.backoff import Backoff
+from reloaderd.errors import EX_NOEXEC, EX_NOTFOUND
+from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
+from reloaderd.settings import ServiceSettings
+
+
+class State(Enum):
+    """Where the service stands."""
+
+    WAITING = "waiting"  # no run; a change starts one
+    RUNNING = "running"
+    STOPPING = "stopping"  # the stop signal is out; grace runs
+    KILLING = "killing"  # SIGKILL is out
+    BACKOFF = "backoff"  # no run; a deadline or a change starts one
+    CLOSING = "closing"  # the run is being stopped for good
+    CLOSED = "closed"
+
+
+class Input(Enum):
+    """What can happen to it."""
+
+    CHANGE = "change"  # a batch settled, or someone asked for a restart
+    ENDED = "ended"  # the child ended by itself
+    TIME = "time"  # the deadline is reached
+    CLOSE = "close"  # reloaderd is to end
+    # The run is over, nothing of it is left, and the plan is to
+    AGAIN = "again"  # start the next one
+    LATER = "later"  # start it after a delay
+    REST = "rest"  # wait for a change
+    DONE = "done"  # end
+
+
+class Effect(Enum):
+    """What it does about it."""
+
+    START = "start"
+    STOP = "stop"  # send the stop signal, set the deadline
+    SWEEP = "sweep"  # the same to what an ended child left
+    KILL = "kill"
+    COMPLAIN = "complain"  # SIGKILL did not end it either
+    RENEW = "renew"  # after the stop, start
+    DELAY = "delay"
+    REST = "rest"
+    FINISH = "finish"
+
+
+S, In, Do = State, Input, Effect
+
+TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
+    (S.WAITING, In.CHANGE): (S.RUNNING, Do.START),
+    (S.WAITING, In.CLOSE): (S.CLOSED, Do.FINISH),
+    (S.BACKOFF, In.CHANGE): (S.RUNNING, Do.START),
+    (S.BACKOFF, In.TIME): (S.RUNNING, Do.START),
+    (S.BACKOFF, In.CLOSE): (S.CLOSED, Do.FINISH),
+    (S.RUNNING, In.CHANGE): (S.STOPPING, Do.STOP),
+    (S.RUNNING, In.ENDED): (S.STOPPING, Do.SWEEP),
+    (S.RUNNING, In.CLOSE): (S.CLOSING, Do.STOP),
+    # A start that failed: there never was a child.
+    (S.RUNNING, In.LATER): (S.BACKOFF, Do.DELAY),
+    (S.RUNNING, In.REST): (S.WAITING, Do.REST),
+    (S.RUNNING, In.DONE): (S.CLOSED, Do.FINISH),
+    (S.STOPPING, In.CHANGE): (S.STOPPING, Do.RENEW),
+    (S.STOPPING, In.TIME): (S.KILLING, Do.KILL),
+    (S.STOPPING, In.CLOSE): (S.CLOSING, Do.STOP),
+    (S.STOPPING, In.AGAIN): (S.RUNNING, Do.START),
+    (S.STOPPING, In.LATER): (S.BACKOFF, Do.DELAY),
+    (S.STOPPING, In.REST): (S.WAITING, Do.REST),
+    (S.STOPPING, In.DONE): (S.CLOSED, Do.FINISH),
+    (S.KILLING, In.CHANGE): (S.KILLING, Do.RENEW),
+    (S.KILLING, In.TIME): (S.KILLING, Do.COMPLAIN),
+    (S.KILLING, In.CLOSE): (S.CLOSING, Do.KILL),
+    (S.KILLING, In.AGAIN): (S.RUNNING, Do.START),
+    (S.KILLING, In.LATER): (S.BACKOFF, Do.DELAY),
+    (S.KILLING, In.REST): (S.WAITING, Do.REST),
+    (S.KILLING, In.DONE): (S.CLOSED, Do.FINISH),
+    # A second CLOSE (Ctrl-C again) does not wait for the grace.
+    (S.CLOSING, In.CLOSE): (S.CLOSING, Do.KILL),
+    (S.CLOSING, In.TIME): (S.CLOSING, Do.KILL),
+    (S.CLOSING, In.DONE): (S.CLOSED, Do.FINISH),
+}
+"""(state, input) -> (next state, effect)."""
+
+del S, In, Do
+
+UNKILLABLE = 2.0
+"""Seconds after SIGKILL when a process that is still there is stuck in the kernel (state D)."""
+
+BUSY_RETRY = 0.010
+BUSY_LIMIT = 1.0
+"""Seconds between retries of ETXTBSY, and in all: a copy of an executable into place takes that long."""
+
+START_RETRIES = 5
+"""Starts in a row that may fail, backed off, before only a change makes another: 15.5 s in all."""
+
+SHORT_OF = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors that say nothing about the command: the machine is short of something for now."""
+
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+class Supervisor:
+    """The state of one service and what it asks of the adapters."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.state = State.WAITING
+        self.run = 0
+        self.starting = False  # START was asked: `launch` is due once the source is drained
+        self.alive = False  # a child was started and has not ended
+        self.started_at = 0.0
+        self.deadline: float | None = None
+        self.result = (0, 0)  # (status, signal) to end with, once CLOSED
+        self._settings = settings
+        self._plan = Input.REST
+        self._ready = False  # the command has been started once
+        self._since: float | None = None  # when the first change that caused this run was seen
+        self._closing_signal = 0
+        self._kills = 0
+        self._failures = 0
+        self._busy_since: float | None = None
+        self._delay = 0.0
+        self._crashes = Backoff()
+        self._repeats = Backoff(first=0.0)
+        self._effects: dict[Effect, Callable[[float], list[Command]]] = {
+            Effect.START: self._start,
+            Effect.STOP: self._stop,
+            Effect.SWEEP: self._sweep,
+            Effect.KILL: self._kill,
+            Effect.COMPLAIN: self._complain,
+            Effect.RENEW: self._renew,
+            Effect.DELAY: self._wait,
+            Effect.REST: self._rest,
+            Effect.FINISH: self._finish,
+        }
+
+    # What can happen
+
+    def change(self, now: float) -> list[Command]:
+        """A batch settled, or someone asked for a restart."""
+        self._plan = Input.AGAIN
+        self._crashes.reset()
+        self._failures = 0
+        return self._handle(Input.CHANGE, now)
+
+    def close(self, signum: int, now: float) -> list[Command]:
+        """End for good; `signum` is what reloaderd was sent, 0 if it ends for another reason.
+
+        A person's Ctrl-C or Ctrl-\\ reaches the child as it is; other reasons use the stop signal.
+        """
+        self._plan = Input.DONE
+        if self.state is not State.CLOSING:
+            self._closing_signal = signum
+        return self._handle(Input.CLOSE, now)
+
+    def tick(self, now: float) -> list[Command]:
+        """The clock moved on: serve the deadline, if it is reached."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        self.deadline = None
+        return self._handle(Input.TIME, now)
+
+    def launch(self, environ: dict[str, str], since: float | None, now: float) -> list[Command]:
+        """All is known that happened before: start the run that START asked for."""
+        self.run += 1
+        self.starting = False
+        self._since = since
+        self._kills = 0
+        self.alive = False
+        self.started_at = now
+        name = self._settings.name
+        numbered = {"RELOADERD": name, "RELOADERD_RUN": str(self.run), **environ}
+        return [StartChild(name, self.run, numbered)]
+
+    def child(self, event: ChildStarted | StartFailed | ChildEnded | RunGone, now: float) -> list[Command]:
+        """A report about a run; one about an earlier run is dropped here and only here."""
+        if event.run != self.run:
+            return []
+        if isinstance(event, ChildStarted):
+            return self._child_started(event, now)
+        if isinstance(event, StartFailed):
+            return self._start_failed(event, now)
+        if isinstance(event, ChildEnded):
+            return self._child_ended(event, now)
+        return self._over(now)
+
+    # What it does about it
+
+    def _handle(self, what: Input, now: float) -> list[Command]:
+        transition = TRANSITIONS.get((self.state, what))
+        if transition is None:
+            return []
+        self.state, effect = transition
+        return self._effects[effect](now)
+
+    def _over(self, now: float) -> list[Command]:
+        self.deadline = None
+        self.alive = False
+        return self._handle(self._plan, now)
+
+    def _start(self, now: float) -> list[Command]:
+        self.deadline = None
+        self.starting = True
+        return [Drain(self._settings.name)]
+
+    def _stop(self, now: float) -> list[Command]:
+        settings = self._settings
+        if settings.stop_timeout <= 0:
+            return self._enter_killing(now)
+        passed_on = self._closing_signal in (SIGINT, SIGQUIT) and self.state is State.CLOSING
+        signum = self._closing_signal if passed_on else settings.stop_signal
+        self.deadline = now + settings.stop_timeout
+        return [
+            Report("stopping", settings.name, {"run": self.run, "signal": Signals(signum).name}),
+            SignalChild(settings.name, self.run, signum, settings.kill),
+        ]
+
+    def _enter_killing(self, now: float) -> list[Command]:
+        if self.state is State.STOPPING:
+            self.state = State.KILLING
+        return self._kill(now)
+
+    def _sweep(self, now: float) -> list[Command]:
+        settings = self._settings
+        self.deadline = now + settings.stop_timeout
+        return [SignalChild(settings.name, self.run, settings.stop_signal, "tree")]
+
+    def _kill(self, now: float) -> list[Command]:
+        self._kills += 1
+        commands: list[Command] = []
+        if self._kills == 1:
+            commands.append(Report("killed", self._settings.name, {"run": self.run}))
+        elif self._kills == 3:
+            commands += self._complain(now)
+        self.deadline = now + UNKILLABLE
+        return [*commands, KillTree(self._settings.name, self.run)]
+
+    def _complain(self, now: float) -> list[Command]:
+        text = (
+            f"run {self.run} survives SIGKILL (a process of it is stuck in the kernel); waiting for it to end"
+        )
+        return [self._warning(text)]
+
+    def _renew(self, now: float) -> list[Command]:
+        self._plan = Input.AGAIN
+        return []
+
+    def _wait(self, now: float) -> list[Command]:
+        self.deadline = now + self._delay
+        if self._delay < FELT:
+            return []
+        return [Report("waiting", self._settings.name, {"for": "back-off", "seconds": self._delay})]
+
+    def _rest(self, now: float) -> list[Command]:
+        self.deadline = None
+        return [Report("waiting", self._settings.name, {"for": "change"})]
+
+    def _finish(self, now: float) -> list[Command]:
+        self.deadline = None
+        return [Quit(*self.result)]
+
+    # Reports about the run
+
+    def _child_started(self, event: ChildStarted, now: float) -> list[Command]:
+        self.alive = self._ready = True
+        self._failures = 0
+        self._busy_since = None
+        if self.state is State.RUNNING:
+            self._plan = Input.REST
+        name = self._settings.name
+        commands: list[Command] = [Report("started", name, {"run": event.run, "pid": event.pid})]
+        if self._since is not None:
+            ms = round((now - self._since) * 1000, 1)
+            commands.append(Report("restarted", name, {"run": event.run, "ms": ms}))
+        return commands
+
+    def _child_ended(self, event: ChildEnded, now: float) -> list[Command]:
+        self.alive = False
+        up = now - self.started_at
+        how = {"status": event.status} if event.status >= 0 else {"signal": _signal_name(-event.status)}
+        report = Report("ended", self._settings.name, {"run": event.run, **how, "seconds": round(up, 3)})
+        if self.state is not State.RUNNING:
+            return [report]
+        self._plan = self._plan_after(event.status, up)
+        commands = self._handle(Input.ENDED, now)
+        return [report, *(commands if event.left else [])]
+
+    def _plan_after(self, status: int, up: float) -> Input:
+        settings = self._settings
+        if settings.restart_status is not None and status == settings.restart_status:
+            self._delay = self._repeats.next(up)
+            return Input.LATER if self._delay else Input.AGAIN
+        self._repeats.reset()
+        if settings.on_exit == "restart":
+            self._delay = self._crashes.next(up)
+            return Input.LATER
+        if settings.on_exit == "exit":
+            self.result = (status, 0) if status >= 0 else (128 - status, -status)
+            return Input.DONE
+        return Input.REST
+
+    def _start_failed(self, event: StartFailed, now: float) -> list[Command]:
+        if self.state is not State.RUNNING:
+            return self._over(now)
+        if event.errno == errno.ETXTBSY:
+            self._busy_since = now if self._busy_since is None else self._busy_since
+            if now - self._busy_since < BUSY_LIMIT:
+                self._delay = BUSY_RETRY
+                self._plan = Input.LATER
+                return self._over(now)
+        self._busy_since = None
+        passing = event.errno in SHORT_OF
+        text = f"cannot start {event.what}: {describe(event.errno)}"
+        if not self._ready and not passing:
+            self.result = (EX_NOTFOUND if event.errno in ABSENT else EX_NOEXEC, 0)
+            self._plan = Input.DONE
+            return [self._warning(text), *self._over(now)]
+        self._failures += 1
+        self._delay = self._crashes.next()
+        self._plan = Input.LATER if passing or self._failures <= START_RETRIES else Input.REST
+        said = [self._warning(text)] if self._failures == 1 else []
+        return [*said, *self._over(now)]
+
+    def _warning(self, text: str) -> Command:
+        return Report("warning", self._settings.name, {"text": text})
+
+
+FELT = 0.2
+"""Seconds of delay from which on a person wonders, and so is told."""
+
+
+def describe(number: int) -> str:
+    """What errno `number` of an execve means, in words that say what to mend."""
+    return _MEANINGS.get(number) or f"error {errno.errorcode.get(number, number)}"
+
+
+_MEANINGS = {
+    errno.ENOENT: "no such file or command",
+    errno.ENOTDIR: "a part of its path is not a directory",
+    errno.EACCES: "permission denied (is it executable?)",
+    errno.ENOEXEC: "not a program (a script needs a first line like #!/bin/sh)",
+    errno.ETXTBSY: "it is being written by someone else",
+    errno.E2BIG: "its arguments and environment are too long",
+    errno.EAGAIN: "no more processes allowed for now",
+    errno.ENOMEM: "out of memory",
+    errno.EMFILE: "too many open files in reloaderd",
+    errno.ENFILE: "too many open files on this machine",
+}
+
+
+def _signal_name(signum: int) -> str:
+    try:
+        return Signals(signum).name
+    except ValueError:
+        return f"SIGRT{signum}"

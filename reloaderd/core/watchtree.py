@@ -1,0 +1,188 @@
+"""What is watched below the roots of one service: directories, and the files in them that count.
+
+Rules:
+- A node is a directory that is not ignored.  It knows its watch and the names of its files that
+  count, each with a stamp, or None where how the file looked is not known (any more).
+- Two nodes may share a watch: two paths, one inode.
+- A directory that is renamed is forgotten under its old path and armed anew under the new one.
+- A file whose stamp is not known counts as changed whenever that is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from reloaderd.events import Listing
+
+
+class Node:
+    """One watched directory."""
+
+    __slots__ = ("dirs", "files", "path", "watch")
+
+    def __init__(self, path: str, watch: int) -> None:
+        self.path = path
+        self.watch = watch
+        self.dirs: list[str] = []
+        self.files: dict[str, int | None] = {}
+
+
+class Difference(NamedTuple):
+    """What a listing told: absolute paths of files, and the names of directories that are gone."""
+
+    appeared: list[str]
+    vanished: list[str]
+    gone_dirs: list[str]
+
+
+class Forgotten(NamedTuple):
+    """What went with a subtree: the files that counted, and the watches nobody here needs any more."""
+
+    files: list[str]
+    watches: list[int]
+
+
+class WatchTree:
+    """The nodes of one service by path and by watch."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._by_watch: dict[int, list[Node]] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._nodes
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    def get(self, path: str) -> Node | None:
+        """The node of directory `path`."""
+        return self._nodes.get(path)
+
+    def at(self, watch: int) -> list[Node]:
+        """The nodes that `watch` stands for."""
+        return self._by_watch.get(watch, [])
+
+    def uses(self, watch: int) -> bool:
+        """Whether any node needs `watch`."""
+        return watch in self._by_watch
+
+    def take(self, listing: Listing, dirs: list[str], files: list[str]) -> Difference:
+        """Make or renew the node of a listing; `dirs` and `files` are those of its names that count."""
+        path = listing.path
+        node = self._nodes.get(path)
+        if node is None:
+            node = self._nodes[path] = Node(path, -1)
+        if node.watch != listing.watch:
+            self._unmap(node)
+            node.watch = listing.watch
+            if listing.watch >= 0:
+                self._by_watch.setdefault(listing.watch, []).append(node)
+        prefix = path if path == "/" else path + "/"
+        known = node.files
+        if known:
+            present = set(files)
+            vanished = [prefix + name for name in known if name not in present]
+            appeared = [prefix + name for name in files if name not in known]
+            node.files = {name: known.get(name) for name in files}
+        else:
+            vanished = []
+            appeared = [prefix + name for name in files]
+            node.files = dict.fromkeys(files)
+        gone = [name for name in node.dirs if name not in dirs] if node.dirs else []
+        node.dirs = dirs
+        return Difference(appeared, vanished, gone)
+
+    def add_file(self, node: Node, name: str) -> bool:
+        """A file was made or changed: how it looks is not known now.  Returns whether it was there."""
+        existed = name in node.files
+        node.files[name] = None
+        return existed
+
+    def remove_file(self, node: Node, name: str) -> bool:
+        """A file went away.  Returns whether it was there."""
+        if name not in node.files:
+            return False
+        del node.files[name]
+        return True
+
+    def stamp(self, path: str) -> int | None:
+        """How the file at `path` looked; None where that is not known."""
+        node, name = self._locate(path)
+        return node.files.get(name) if node else None
+
+    def set_stamp(self, path: str, value: int | None) -> None:
+        """How it looks; passed over where the file is not known at all."""
+        node, name = self._locate(path)
+        if node is not None and name in node.files:
+            node.files[name] = value
+
+    def knows(self, path: str) -> bool:
+        """Whether `path` is a file that counts and was there when last heard of."""
+        node, name = self._locate(path)
+        return node is not None and name in node.files
+
+    def unstamped(self) -> Iterator[str]:
+        """The files whose looks are not known."""
+        for node in self._nodes.values():
+            prefix = node.path if node.path == "/" else node.path + "/"
+            for name, value in node.files.items():
+                if value is None:
+                    yield prefix + name
+
+    def files(self) -> Iterator[str]:
+        """All files that count."""
+        for node in self._nodes.values():
+            prefix = node.path if node.path == "/" else node.path + "/"
+            for name in node.files:
+                yield prefix + name
+
+    def forget(self, path: str) -> Forgotten:
+        """Drop the node of `path` and all below it."""
+        files: list[str] = []
+        watches: list[int] = []
+        stack = [path]
+        while stack:
+            node = self._nodes.pop(stack.pop(), None)
+            if node is None:
+                continue
+            prefix = node.path if node.path == "/" else node.path + "/"
+            files += [prefix + name for name in node.files]
+            stack += [prefix + name for name in node.dirs]
+            if self._unmap(node):
+                watches.append(node.watch)
+        parent, _, name = path.rpartition("/")
+        above = self._nodes.get(parent or "/")
+        if above is not None and name in above.dirs:
+            above.dirs = [other for other in above.dirs if other != name]
+        return Forgotten(files, watches)
+
+    def lose(self, watch: int) -> list[Node]:
+        """The kernel dropped `watch`: its nodes stay, unwatched.  Returns them."""
+        nodes = self._by_watch.pop(watch, [])
+        for node in nodes:
+            node.watch = -1
+        return nodes
+
+    def watches(self) -> Iterable[int]:
+        """All watches in use."""
+        return self._by_watch.keys()
+
+    def _locate(self, path: str) -> tuple[Node | None, str]:
+        parent, _, name = path.rpartition("/")
+        return self._nodes.get(parent or "/"), name
+
+    def _unmap(self, node: Node) -> bool:
+        """Take `node` off its watch; whether that leaves the watch without any."""
+        nodes = self._by_watch.get(node.watch)
+        if nodes is None:
+            return False
+        if len(nodes) > 1:
+            nodes.remove(node)
+            return False
+        del self._by_watch[node.watch]
+        return True

@@ -1,0 +1,164 @@
+"""What is in the file system: listings, stamps, and the way to a path.
+
+Facts:
+- scandir(3) tells directories from files without a stat on every common Linux file system (d_type).
+- A kernel stamps files with the time of its latest tick, 1-10 ms old; multigrain timestamps (6.13) are finer.
+- utimensat(2) changes the inode first and tells inotify then: a stat in between sees the new time with the
+  event still to come.  A stamp whose ctime is younger than that can take is called young.
+- lstat of a name never follows it; a name is looked at after its directory is watched, so that no later
+  change of it can be missed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+from reloaderd.events import Anchored, Listing, Stamp, Step
+from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING, Source
+
+IGNORE_FILES = frozenset({".gitignore", ".reloaderdignore"})
+
+TEXT_LIMIT = 1 << 20
+"""Bytes of an ignore file that are read."""
+
+YOUNG = 20_000_000
+"""Nanoseconds: two ticks of a kernel with HZ=100."""
+
+LINK_LIMIT = 40
+"""Symlinks that the kernel itself follows on one path (path_resolution(7))."""
+
+
+def list_directory(source: Source, path: str) -> Listing:
+    """Watch `path`, then list it; what cannot be done is in the listing's `error`."""
+    dirs: list[str] = []
+    files: list[str] = []
+    links: list[str] = []
+    texts: dict[str, str] = {}
+    watch = -1
+    try:
+        watch = source.arm(path)
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    dirs.append(name)
+                    continue
+                if entry.is_symlink() and entry.is_dir():
+                    links.append(name)
+                    continue
+                files.append(name)
+                if name in IGNORE_FILES:
+                    text = read_text(f"{path}/{name}")
+                    if text is not None:
+                        texts[name] = text
+    except OSError as error:
+        return Listing(path, watch, error.errno or 0, [], [], [], {})
+    return Listing(path, watch, 0, dirs, files, links, texts)
+
+
+def stamp(path: str) -> Stamp | None:
+    """How the file at `path` looks, or what a symlink there leads to; None where nothing is."""
+    try:
+        look = os.stat(path)
+    except OSError:
+        try:
+            look = os.lstat(path)
+        except OSError:
+            return None
+    age = time.time_ns() - look.st_ctime_ns
+    return Stamp(hash((look.st_ino, look.st_size, look.st_mtime_ns)), -YOUNG < age < YOUNG)
+
+
+def read_text(path: str) -> str | None:
+    """The text of a regular file, None where there is none or it may not be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return os.read(descriptor, TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def find_way(source: Source, service: str, path: str, read: bool) -> Anchored:
+    """Follow `path` name by name, each looked at after the directory it is in is watched."""
+    steps: list[Step] = []
+    above: list[int] = []
+    todo = [name for name in path.split("/") if name][::-1]
+    current = "/"
+    links = 0
+    while todo:
+        name = todo.pop()
+        if name == ".." or name == ".":
+            current = current if name == "." else os.path.dirname(current)
+            continue
+        full = os.path.join(current, name)
+        try:
+            look = os.lstat(full)
+            decides = not todo or stat.S_ISLNK(look.st_mode)
+            if decides:
+                interest = LEAVING if todo or not stat.S_ISREG(look.st_mode) else CONTENT
+                _step(source, current, name, interest, steps)
+                look = os.lstat(full)
+        except OSError as error:
+            return _missing(source, service, path, (current, name), steps, above, error)
+        if stat.S_ISLNK(look.st_mode):
+            links += 1
+            if links > LINK_LIMIT:
+                return Anchored(service, path, steps, above, None, False, 40)
+            target = os.readlink(full)
+            todo += [part for part in target.split("/") if part][::-1]
+            current = "/" if target.startswith("/") else current
+            continue
+        if todo:
+            _hold(source, full, GOING, above)
+        current = full
+    return _found(service, path, current, steps, above, read)
+
+
+def _found(service: str, path: str, real: str, steps: list[Step], above: list[int], read: bool) -> Anchored:
+    try:
+        look = os.lstat(real)
+    except OSError as error:
+        return Anchored(service, path, steps, above, None, False, error.errno or 0)
+    text = read_text(real) if read else None
+    identity = (look.st_dev, look.st_ino, real)
+    return Anchored(service, path, steps, above, identity, stat.S_ISDIR(look.st_mode), 0, text)
+
+
+def _missing(
+    source: Source,
+    service: str,
+    path: str,
+    where: tuple[str, str],
+    steps: list[Step],
+    above: list[int],
+    error: OSError,
+) -> Anchored:
+    """Wait for the name in the nearest directory that exists; look once more now that it is watched."""
+    directory, name = where
+    _step(source, directory, name, COMING, steps)
+    if os.path.lexists(os.path.join(directory, name)) and isinstance(error, FileNotFoundError):
+        return find_way(source, service, path, read=False)
+    return Anchored(service, path, steps, above, None, False, error.errno or 0)
+
+
+def _step(source: Source, directory: str, name: str, interest: int, steps: list[Step]) -> None:
+    try:
+        steps.append(Step(source.hold(directory, interest), name))
+    except OSError:
+        pass  # not readable for us: what leads through it cannot be noticed
+
+
+def _hold(source: Source, directory: str, interest: int, watches: list[int]) -> None:
+    try:
+        watches.append(source.hold(directory, interest))
+    except OSError:
+        pass

@@ -1,0 +1,48 @@
+"""What any source of events offers: the seam between inotify and whatever else can tell of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from reloaderd.events import Event
+
+
+class Source(Protocol):
+    """Watches directories, each under a number of its own (a *watch*)."""
+
+    name: str
+
+    def fileno(self) -> int:
+        """Readable when there are events; -1 for a source that has to be asked."""
+
+    def read(self) -> Sequence[Event]:
+        """What happened since the last call; never blocks."""
+
+    def arm(self, path: str) -> int:
+        """Watch directory `path` for all that can count.  Returns the watch; raises OSError."""
+
+    def hold(self, path: str, interest: int) -> int:
+        """Watch directory `path` for one of the interests below, on top of what it is watched for.
+
+        Returns the watch; raises OSError.
+        """
+
+    def drop(self, watch: int) -> None:
+        """Stop watching; a watch that is not known is passed over."""
+
+    def close(self) -> None:
+        """Give back all that the kernel lent."""
+
+
+GOING = 0
+"""Interest: that the directory itself is renamed, deleted or unmounted."""
+
+LEAVING = 1
+"""Interest: that a name in it is renamed, replaced or deleted."""
+
+COMING = 2
+"""Interest: the same, and that a name appears."""
+
+CONTENT = 3
+"""Interest: the same, and that a file in it is written or touched."""

@@ -1,0 +1,246 @@
+"""The one loop: carries events from the adapters to the engine, and its commands back to them.
+
+Rules:
+- One thread, one wait.  With nothing due the wait has no limit.
+- What a command brings about at once (a listing, a stamp) is handled before anything else, so
+  that the engine's answers are never out of turn.
+- The keepers are forked before anything heavy is imported: they stay small.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable, Mapping, Sequence
+from signal import SIGCHLD, SIGCONT
+from typing import Any
+
+from reloaderd import commands as do
+from reloaderd.core.engine import Engine
+from reloaderd.errors import ReloaderdError
+from reloaderd.events import (
+    Armed,
+    ChildStarted,
+    Drained,
+    Event,
+    Examined,
+    SignalArrived,
+    TerminalClosed,
+)
+from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.signals import Signals
+from reloaderd.kernel.source import Source
+from reloaderd.kernel.terminal import Terminal, TerminalGone
+from reloaderd.settings import ServiceSettings, Settings
+
+Tell = Callable[[do.Report], None]
+
+NOT_PASSED_ON = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+)
+"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3))."""
+
+
+def run(settings: Settings, console: Any) -> tuple[int, int]:
+    """Watch and supervise until the end: the exit status, and the signal to die of instead (or 0).
+
+    `console` has `report(Report)`.  Raises ReloaderdError where the machine refuses what is needed.
+    """
+    become_subreaper()
+    children = {one.name: _keeper(one) for one in settings.services if not one.dry_run}
+    try:
+        with (
+            Signals() as signals,
+            Terminal() as terminal,
+            Loop(children, signals, terminal, console.report) as loop,
+        ):
+            return loop.run(settings)
+    finally:
+        for child in children.values():
+            child.close()
+
+
+def _keeper(service: ServiceSettings) -> Child:
+    environ = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+    return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
+
+
+def _open_source() -> Source:
+    from reloaderd.kernel.inotify import InotifySource
+
+    try:
+        return InotifySource()
+    except OSError as error:
+        name = "/proc/sys/fs/inotify/max_user_instances"
+        hint = f"raise sysctl fs.inotify.max_user_instances, now {_read_number(name)}, or end another watcher"
+        raise ReloaderdError(f"cannot watch: {error.strerror}", hint, exit_code=1) from None
+
+
+def _read_number(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+class Loop:
+    """The selector, the adapters and the engine."""
+
+    def __init__(
+        self, children: Mapping[str, Child], signals: Signals, terminal: Terminal, tell: Tell
+    ) -> None:
+        self._children = children
+        self._signals = signals
+        self._terminal = terminal
+        self._tell = tell
+        self._leaders: dict[str, int] = {}  # service -> pid of its latest child
+        self._end: do.Quit | None = None
+        self._selector = selectors.DefaultSelector()
+        self._source = _open_source()
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        self._source.close()
+
+    def run(self, settings: Settings) -> tuple[int, int]:
+        """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
+        self._engine = Engine(settings.services, has_terminal=bool(self._terminal))
+        adapters: list[Any] = [self._signals, self._source, *self._children.values()]
+        for adapter in adapters:
+            self._selector.register(adapter, selectors.EVENT_READ, adapter)
+        self._carry(self._engine.start())
+        while self._end is None:
+            self._wait()
+        return self._end.status, self._end.signum
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        deadline = self._engine.deadline(now)
+        if deadline is not None and deadline <= now:
+            ready = self._selector.select(0)
+        else:
+            ready = self._selector.select(None if deadline is None else deadline - now)
+        for key, _ in ready:
+            self._carry(key.data.read())
+        self._carry(self._engine.tick(time.monotonic()))
+
+    def _carry(self, items: Sequence[Event | do.Command]) -> None:
+        """Events to the engine, commands to the adapters, and what comes of each before the next."""
+        stack = list(reversed(items))
+        while stack:
+            item = stack.pop()
+            perform = _PERFORM.get(type(item))
+            if perform is not None:
+                stack += reversed(perform(self, item))
+            else:
+                stack += reversed(self._handle(item))
+
+    def _handle(self, event: Event) -> Sequence[do.Command]:
+        if isinstance(event, ChildStarted):
+            self._leaders[event.service] = event.pid
+        elif isinstance(event, SignalArrived) and event.signum == SIGCHLD:
+            reap_strays()
+        return self._engine.handle(event, time.monotonic())
+
+    # Watching
+
+    def _arm(self, command: do.Arm) -> Sequence[Event]:
+        from reloaderd.kernel.files import list_directory
+
+        listings = [list_directory(self._source, path) for path in command.paths]
+        return [Armed(command.service, command.why, listings)]
+
+    def _anchor(self, command: do.Anchor) -> Sequence[Event]:
+        from reloaderd.kernel.files import find_way
+
+        return [find_way(self._source, command.service, command.path, command.read)]
+
+    def _find_repository(self, command: do.FindRepository) -> Sequence[Event]:
+        from reloaderd.kernel.repository import find_repository
+
+        return [find_repository(self._source, command)]
+
+    def _drop(self, command: do.Drop) -> Sequence[Event]:
+        for watch in command.watches:
+            self._source.drop(watch)
+        return ()
+
+    def _examine(self, command: do.Examine) -> Sequence[Event]:
+        from reloaderd.kernel.files import stamp
+
+        stamps = {path: stamp(path) for path in command.paths}
+        return [Examined(command.service, command.why, stamps)]
+
+    def _drain(self, command: do.Drain) -> Sequence[Event]:
+        return [*self._source.read(), Drained(command.service)]
+
+    # Runs
+
+    def _start_child(self, command: do.StartChild) -> Sequence[Event]:
+        self._children[command.service].start(command.run, command.environ)
+        return ()
+
+    def _signal_child(self, command: do.SignalChild) -> Sequence[Event]:
+        self._children[command.service].signal(command.run, command.signum, command.scope)
+        return ()
+
+    def _kill_tree(self, command: do.KillTree) -> Sequence[Event]:
+        self._children[command.service].kill(command.run)
+        return ()
+
+    # The terminal
+
+    def _lend_terminal(self, command: do.LendTerminal) -> Sequence[Event]:
+        try:
+            lent = self._terminal.lend(self._leaders[command.service])
+        except TerminalGone:
+            return [TerminalClosed()]
+        if lent:
+            self._children[command.service].signal(command.run, SIGCONT, "group")
+        return ()
+
+    def _reclaim_terminal(self, command: do.ReclaimTerminal) -> Sequence[Event]:
+        try:
+            self._terminal.reclaim()
+        except TerminalGone:
+            return [TerminalClosed()]
+        return ()
+
+    def _stop_self(self, command: do.StopSelf) -> Sequence[Event]:
+        self._signals.stop_self()
+        return ()
+
+    # What a person sees
+
+    def _report(self, command: do.Report) -> Sequence[Event]:
+        self._tell(command)
+        return ()
+
+    def _quit(self, command: do.Quit) -> Sequence[Event]:
+        self._end = command
+        return ()
+
+
+_PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event]]] = {
+    do.Arm: Loop._arm,
+    do.Anchor: Loop._anchor,
+    do.FindRepository: Loop._find_repository,
+    do.Drop: Loop._drop,
+    do.Examine: Loop._examine,
+    do.Drain: Loop._drain,
+    do.StartChild: Loop._start_child,
+    do.SignalChild: Loop._signal_child,
+    do.KillTree: Loop._kill_tree,
+    do.LendTerminal: Loop._lend_terminal,
+    do.ReclaimTerminal: Loop._reclaim_terminal,
+    do.StopSelf: Loop._stop_self,
+    do.Report: Loop._report,
+    do.Quit: Loop._quit,
+}
