@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reloaderd import cli
+from reloaderd.core import defaults
 from reloaderd.core.supervisor import Input, State
 from reloaderd.options import watch_parser
 from reloaderd.settings import Settings
@@ -212,3 +213,13 @@ def test_the_table_of_variables_is_what_a_run_gets() -> None:
         and re.fullmatch(r"RELOADERD(_[A-Z]+)*", node.value)
     }
     assert {cells[0].strip("`") for cells in rows("docs/usage.md", "variable")} == named
+
+
+def test_the_table_of_default_ignores_is_the_defaults() -> None:
+    written = [re.findall(r"`([^`]+)`", patterns) for _, patterns in rows("docs/rules.md", "what")]
+    firm, further = [
+        {line for line in text.splitlines() if line and not line.startswith("#")}
+        for text in (defaults.FIRM, defaults.FURTHER)
+    ]
+    assert set(sum(written[:5], [])) == firm
+    assert set(sum(written[5:], [])) == further
