@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.places import Place
+from tests.support.waiting import Unfulfilled
 
 COMPLETE = bool(os.environ.get("CI") or os.environ.get("RELOADERD_TESTS_COMPLETE"))
 """Nothing may skip: what a test needs is missing, so it fails."""
@@ -57,7 +58,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and report.failed:
         item.failed = True  # type: ignore[attr-defined]
-        for daemon in Daemon.running:
+        said = call.excinfo is not None and call.excinfo.errisinstance(Unfulfilled)
+        for daemon in () if said else Daemon.running:
             report.sections.append(("reloaderd", daemon.report()))
     return report
 

@@ -29,6 +29,10 @@ sys.exit(main())
 """
 
 
+Watch = Callable[..., "Daemon"]
+"""What the fixture `watch` gives: start one, with the arguments of `Daemon` but the place."""
+
+
 class Record(NamedTuple):
     """One line of the probe's log."""
 

@@ -109,7 +109,7 @@ def cwd(pid: int) -> str | None:
 
 def fds(pid: int) -> dict[int, str]:
     """Open descriptors and what they lead to."""
-    found = {}
+    found: dict[int, str] = {}
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -175,7 +175,7 @@ def signal_sets(pid: int) -> SignalSets:
 
 
 def marked(mark: str) -> list[int]:
-    """Processes, zombies aside, that were executed (or forked from one that was) with `mark` in the environment.
+    """Processes, zombies aside, that have `mark` in the environment they were executed with or inherited.
 
     Finds what was double-forked, took a session of its own or lost its parent.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-LIMIT = 30.0
+LIMIT = float(os.environ.get("RELOADERD_TEST_LIMIT") or 30)
 """Seconds after which what did not happen counts as not happening, on a slow and busy machine too."""
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ class Unfulfilled(AssertionError):
 
 
 def wait_until(
-    check: Callable[[], T],
+    check: Callable[[], T | None],
     what: str,
     *,
     limit: float = LIMIT,
