@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReloaderdError as error:
         status = _complain(error)
     except KeyboardInterrupt:
-        signum = 2  # SIGINT
+        status, signum = 130, 2  # SIGINT, before the loop answers to it
     except Exception:
         status = _confess()
     if signum:

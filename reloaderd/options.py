@@ -16,12 +16,13 @@ from reloaderd.errors import ReloaderdError
 from reloaderd.settings import Pattern
 
 WIDEST = 100
-"""Columns of the help: longer lines are hard to read (and DESIGN is written in no more)."""
+"""Columns of the help: longer lines are hard to read."""
 
 DESCRIPTION = """\
-Runs COMMAND, watches each PATH (default: the current directory) with all that is below it, and when
-a file changes stops the command, makes sure that nothing of it is left, and runs it anew. Everything
-after -- is the command, as it is. Ctrl-C stops both; a second Ctrl-C does not wait."""
+Runs COMMAND and watches each PATH (default: the current directory) with all
+that is below it. When a file changes it stops the command, makes sure that
+nothing of it is left, and runs it anew. Everything after -- is the command, as
+it is. Ctrl-C stops both; a second Ctrl-C does not wait."""
 
 EXAMPLES = """\
 examples:
@@ -38,8 +39,9 @@ examples:
   reloaderd watch --dry-run -v -- python app.py
       start nothing; show what each change would do, and by which rule
 
-TIME is 50ms, 1.5s, 2min, or a number of seconds. GLOB is a pattern as in .gitignore. What git ignores
-is ignored, and what .reloaderdignore names, as are caches, virtual environments, logs and the like."""
+TIME is 50ms, 1.5s, 2min, or a number of seconds. GLOB is a pattern as in
+.gitignore. Not watched unless an option says so: what git ignores, what
+.reloaderdignore names, and caches, virtual environments, logs and the like."""
 
 Convert = Callable[[str], Any]
 

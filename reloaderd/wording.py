@@ -86,15 +86,17 @@ class Wording:
     def _changed(self, fields: Fields) -> str:
         paths = [self._path(path) for path in fields.get("paths", ())]
         count = max(int(fields.get("count", 0)), len(paths))
-        many = f"{counted(count, 'file', 'files')}: " if count > SHOWN else ""
-        text = f"changed: {many}{listed(paths, count, SHOWN)}"
+        many = [counted(count, "file", "files")] if count > SHOWN else []
+        names = [listed(paths, count, SHOWN)] if paths else []
+        text = ": ".join(["changed", *many, *names])
         action = str(fields.get("action") or "restart").replace(":", " ")
         if fields.get("dry_run"):
             text += f" -> would {action}"
         elif action != "restart":
             text += f" -> {'ignored' if action == 'ignore' else action}"
-        if self._details and fields.get("rule"):
-            text += f" [{fields['rule']}]"
+        by = [str(fields[key]) for key in ("rule", "origin") if fields.get(key)]
+        if self._details and by:
+            text += f" [{', '.join(by)}]"
         return text
 
     def _path(self, path: object) -> str:

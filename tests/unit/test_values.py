@@ -1,0 +1,212 @@
+"""Each kind of value: what is accepted, as what, and what is refused with which words."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reloaderd import values
+from reloaderd.settings import AUTO, On
+from reloaderd.values import BadValue
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("50ms", 0.05), ("1.5s", 1.5), ("2min", 120.0), ("1h", 3600.0)),
+        *(("0", 0.0), ("0s", 0.0), ("3", 3.0), ("0.25", 0.25), (".5", 0.5), ("5.", 5.0), ("0.5ms", 0.0005)),
+    ],
+)
+def test_time(text: str, seconds: float) -> None:
+    assert math.isclose(values.time(text), seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s",
+        "ms",
+        ".",
+        "-1",
+        "-1s",
+        "+1",
+        "nan",
+        "inf",
+        "-inf",
+        "1e3",
+        "1 s",
+        "1m",
+        "1S",
+        "1,5s",
+        "٣",
+        "1s\n",
+    ],
+)
+def test_time_refuses(text: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        values.time(text)
+    assert "50ms" in caught.value.hint
+
+
+def test_a_time_longer_than_a_loop_can_wait_is_refused() -> None:
+    assert values.time(str(values.LONGEST_TIME)) == values.LONGEST_TIME
+    for text in (str(values.LONGEST_TIME + 1), "600h", "9" * 400):
+        with pytest.raises(BadValue, match="too long"):
+            values.time(text)
+
+
+def test_a_negative_time_is_called_so() -> None:
+    with pytest.raises(BadValue, match="negative"):
+        values.time("-5s")
+
+
+def test_debounce() -> None:
+    assert values.debounce("auto") is AUTO
+    assert values.debounce("0") == 0.0
+    with pytest.raises(BadValue) as caught:
+        values.debounce("fast")
+    assert "auto" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("TERM", signal.SIGTERM), ("SIGTERM", signal.SIGTERM), ("15", signal.SIGTERM)),
+        *(("term", signal.SIGTERM), ("sigHup", signal.SIGHUP), ("RTMIN", signal.SIGRTMIN), ("40", 40)),
+    ],
+)
+def test_signal_number(text: str, number: int) -> None:
+    assert values.signal_number(text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-15", "65", "999", "SIG", "SIG_DFL", "SIGSIGTERM", "BOGUS", "15 ", "²"]
+)
+def test_signal_number_refuses(text: str) -> None:
+    with pytest.raises(BadValue, match="no such signal"):
+        values.signal_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        ("*.css=ignore", On("*.css", "ignore")),
+        ("a=b.py=restart", On("a=b.py", "restart")),
+        ("/conf/*=signal:USR1", On("/conf/*", "signal", signal.SIGUSR1)),
+        ("x=signal:1", On("x", "signal", signal.SIGHUP)),
+    ],
+)
+def test_on(text: str, on: On) -> None:
+    assert values.on(text) == on
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *(("*.css", "GLOB=ACTION"), ("=ignore", "GLOB=ACTION"), ("x=", "no such action")),
+        *(
+            ("x=notify", "no such action: notify"),
+            ("x=signal", "no such action"),
+            ("x=ignore:TERM", "no such"),
+        ),
+        *(("x=signal:", "no such signal"), ("x=signal:NO", "no such signal"), ("/=ignore", "empty pattern")),
+    ],
+)
+def test_on_refuses(text: str, message: str) -> None:
+    with pytest.raises(BadValue, match=message):
+        values.on(text)
+
+
+@pytest.mark.parametrize("text", ["", "!", "/", " ", "//", "a\nb"])
+def test_pattern_refuses(text: str) -> None:
+    with pytest.raises(BadValue):
+        values.pattern(text)
+
+
+@pytest.mark.parametrize("text", ["*.py", "!keep.txt", "/docs/", "**/x", "-rf", "a b", "#x"])
+def test_pattern(text: str) -> None:
+    assert values.pattern(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "endings"),
+    [
+        *(("py", ("py",)), ("py,html", ("py", "html")), (".py, *.html,", ("py", "html"))),
+        *(("py,py", ("py",)), (".test.py", ("test.py",)), ("größe", ("größe",))),
+    ],
+)
+def test_endings(text: str, endings: tuple[str, ...]) -> None:
+    assert values.endings(text) == endings
+
+
+@pytest.mark.parametrize("text", ["", ",", ".", "*", "src/*.py", "p*y"])
+def test_endings_refuses(text: str) -> None:
+    with pytest.raises(BadValue):
+        values.endings(text)
+
+
+def test_variable() -> None:
+    assert values.variable("A=b=c") == ("A", "b=c")
+    assert values.variable("A=") == ("A", "")
+    for text in ("A", "=b", ""):
+        with pytest.raises(BadValue, match="KEY=VALUE"):
+            values.variable(text)
+
+
+@pytest.mark.parametrize("text", ["web", "a.b-c_d@e", "_x", "9", "x" * values.LONGEST_NAME])
+def test_name(text: str) -> None:
+    assert values.name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", ".x", "-x", "a/b", "a b", "ä", "a\n", "x" * 65])
+def test_name_refuses(text: str) -> None:
+    with pytest.raises(BadValue):
+        values.name(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *(("/home/me/web", "web"), ("/srv/My Project (2)", "My-Project-2"), ("/a/.hidden", "hidden")),
+        *(
+            ("/", "reloaderd"),
+            ("/a/--", "reloaderd"),
+            ("/a/\udcff\udcfe", "reloaderd"),
+            ("/" + "y" * 99, "y" * 64),
+        ),
+    ],
+)
+def test_name_of_directory(path: str, name: str) -> None:
+    assert values.name_of_directory(path) == name
+    assert values.name(name) == name
+
+
+def test_restart_status() -> None:
+    assert values.restart_status("none") is None
+    assert values.restart_status("3") == 3
+    for text in ("256", "-1", "x", "", "3.0", "²"):
+        with pytest.raises(BadValue):
+            values.restart_status(text)
+
+
+def test_backends_of_later_versions_are_told_from_nonsense() -> None:
+    assert values.backend("auto") == "auto"
+    assert values.backend("inotify") == "inotify"
+    for text in ("pyinotify", "poll"):
+        with pytest.raises(BadValue, match="not in this version"):
+            values.backend(text)
+    with pytest.raises(BadValue, match="no such choice"):
+        values.backend("kqueue")
+
+
+def test_choice_names_the_choices() -> None:
+    check: Callable[[str], Any] = values.choice("tree", "group", "child")
+    assert check("group") == "group"
+    with pytest.raises(BadValue) as caught:
+        check("TREE")
+    assert caught.value.hint == "choose tree, group or child"
