@@ -40,4 +40,7 @@ if __name__ == "__main__":
     server = listen()
     host, port = server.server_address[:2]
     print(f"serving http://{host}:{port}/", flush=True)
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:  # Ctrl-C is how one ends it
+        pass
