@@ -69,10 +69,10 @@ def _until_rest(running: Running, word: str) -> list[Start]:
     starts: list[Start] = []
     limit = time.monotonic() + LIMIT
     while time.monotonic() < limit:
-        if not any(start.word == word for start in starts):
-            running.await_rest()
+        seen = any(start.word == word for start in starts)
+        settled = seen or running.await_rest()
         came = running.starts(REST)
-        if not came:
+        if settled and not came:
             break
         starts += came
     return starts

@@ -114,16 +114,20 @@ class Running:
                 return first, seen
         return None, seen
 
-    def await_rest(self, limit: float = PATIENCE) -> None:
-        """Wait until the tool has nothing to do: some start the child long before they watch."""
+    def await_rest(self, limit: float = PATIENCE) -> bool:
+        """Wait until the tool has nothing to do: some start the child long before they watch.
+
+        Whether it came to that within `limit` seconds.
+        """
         deadline = time.monotonic() + limit
         before = -1.0
         while time.monotonic() < deadline and not self.ended():
             now = procfs.own_cpu(self.family())
-            if 0 <= now - before < WORK and before >= 0:
-                return
+            if before >= 0 and now - before < WORK:
+                return True
             before = now
             time.sleep(LOOK)
+        return self.ended()
 
     def family(self) -> list[int]:
         """The tool's own processes: itself and all below it, without the child of the bench."""
