@@ -1,0 +1,259 @@
+"""The keeper of a service: a tiny process that starts, signals and reaps its runs.
+
+It outlives the daemon, just long enough to leave nothing of them behind.  The daemon forks it early and
+speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
+
+    requests  ("start", run, environ, descriptors)   ("signal", run, signum, scope)   ("kill", run)
+    reports   ("ChildStarted", run, pid)  ("StartFailed", run, errno, what)  ("ChildStopped", run, signum)
+              ("ChildEnded", run, status, left)  ("RunGone", run)
+
+Facts
+- prctl(2) PR_SET_CHILD_SUBREAPER: whatever is orphaned below the keeper becomes its child, so that
+  waitpid(2) saying ECHILD is the kernel's own word that nothing of the run is left, double forks and new
+  sessions included.
+- If a keeper is killed, its children go to the next subreaper, the daemon: see kernel.child.
+- Only the daemon holds the other end of the request pipe: read(2) gives EOF when it is gone, whatever
+  killed it.
+- A process group is orphaned when no member has a parent in another group of its session (setpgid(2)),
+  and an orphaned group gets EIO where others get SIGTTIN.  The keeper has a group of its own, so that of
+  the child, whose parent it is, is not orphaned; and stays in the session, so the child keeps its
+  terminal.
+- SIGCHLD merges: one may stand for many.  It comes for stops too, unless SA_NOCLDSTOP, which Python does
+  not set.
+- signal(7): ignored signals are discarded when they are generated, so a keeper is never woken by them.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from reloaderd.kernel import frames, libc, proctree
+from reloaderd.kernel.spawn import spawn
+
+ENDING_SIGNALS = frozenset(
+    (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGABRT, signal.SIGALRM, signal.SIGXCPU)
+)
+"""Signals that are sent to end a process: a stopped one is continued so that it can act on them.
+
+Not HUP, USR1 and USR2, which ask for something else as often, nor KILL, which needs no help.
+"""
+
+_FAULTS = frozenset(
+    (
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+    )
+)
+_LEFT_ALONE = _FAULTS | {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}
+
+EX_SOFTWARE = 70
+"""A fault of ours: sysexits.h."""
+
+
+def keep(
+    service: str,
+    command: Sequence[str],
+    directory: str,
+    environ: Mapping[str, str],
+    requests: int,
+    reports: int,
+) -> NoReturn:
+    """Be the keeper of `service` until the daemon closes `requests`; then leave nothing and exit.
+
+    To be called in a fresh fork, with all signals blocked; closes every descriptor but 0, 1, 2 and its two.
+    """
+    status = EX_SOFTWARE
+    try:
+        try:
+            _settle(service, requests, reports)
+            Keeper(command, directory, environ, requests, reports).serve()
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        _leave_nothing()
+    finally:
+        os._exit(status)
+
+
+def _settle(service: str, requests: int, reports: int) -> None:
+    """Turn a copy of the daemon into a process of its own."""
+    gc.freeze()  # so that no collection touches, and thereby copies, pages shared with the daemon
+    low, high = sorted((requests, reports))
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+    signal.set_wakeup_fd(-1)
+    for signum in signal.valid_signals() - _LEFT_ALONE:
+        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, _wake)
+    libc.become_subreaper()
+    os.setpgid(0, 0)
+    os.chdir("/")
+    libc.set_title(f"keeper of {service}")
+
+
+def _wake(signum: int, frame: object) -> None:
+    """Nothing: a caught signal is what set_wakeup_fd wakes for."""
+
+
+def _leave_nothing() -> None:
+    """SIGKILL all that is below us, until the kernel says that nothing is."""
+    woken = select.poll()
+    read, write = frames.open_pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    woken.register(read, select.POLLIN)
+    while True:
+        proctree.kill_descendants()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        woken.poll()
+        os.read(read, 4096)
+
+
+class Keeper:
+    """The keeper's own state: which run, which child, what was asked."""
+
+    def __init__(
+        self, command: Sequence[str], directory: str, environ: Mapping[str, str], requests: int, reports: int
+    ) -> None:
+        self._command = command
+        self._directory = directory
+        self._environ = environ
+        self._requests = requests
+        self._reports = reports
+        self._frames = frames.Frames()
+        self._run: int | None = None  # until nothing of it is left
+        self._child = 0  # the child's pid until it was reaped
+        self._group = 0  # its process group
+        self._killing = False
+
+    def serve(self) -> None:
+        """Carry out requests and report, until the daemon is gone."""
+        woken, wakeup = frames.open_pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        poll = select.poll()
+        poll.register(woken, select.POLLIN)  # first: requests are judged by what is true now
+        poll.register(self._requests, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == woken:
+                    os.read(woken, 4096)
+                    self._reap()
+                else:
+                    data = os.read(self._requests, 65536)
+                    if not data:
+                        return
+                    for request in self._frames.feed(data):
+                        self._obey(request)
+
+    def _obey(self, request: tuple[Any, ...]) -> None:
+        match request:
+            case ("start", run, environ, ()):
+                self._start(run, environ)
+            case ("signal", run, signum, scope):
+                if run == self._run:
+                    self._signal(signum, scope)
+            case ("kill", run):
+                if run == self._run:
+                    self._killing = True
+                    self._kill()
+            case _:
+                raise AssertionError(request[0])
+
+    def _start(self, run: int, environ: Mapping[str, str]) -> None:
+        if self._run is not None:
+            self._report("StartFailed", run, errno.EBUSY, self._command[0])
+            return
+        try:
+            pid = spawn(self._command, self._directory, {**self._environ, **environ})
+        except OSError as error:
+            self._report("StartFailed", run, error.errno, error.filename)
+            return
+        self._run, self._child, self._group, self._killing = run, pid, pid, False
+        self._report("ChildStarted", run, pid)
+
+    def _signal(self, signum: int, scope: str) -> None:
+        """Signal, then continue what is stopped there, so that it can act on it."""
+        ends = signum in ENDING_SIGNALS
+        if scope == "tree":
+            proctree.signal_tree(signum)
+            if ends:
+                proctree.continue_stopped()
+        elif scope == "group":
+            if self._child:
+                _pass_over_gone(os.killpg, self._group, signum)
+            else:
+                proctree.signal_group(self._group, signum)
+            if ends:
+                proctree.continue_stopped(self._group)
+        elif self._child:
+            _pass_over_gone(os.kill, self._child, signum)
+            stat = proctree.read_stat(self._child)
+            if ends and stat is not None and stat.state == "T":
+                _pass_over_gone(os.kill, self._child, signal.SIGCONT)
+
+    def _kill(self) -> None:
+        """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""
+        if self._child:
+            _pass_over_gone(os.killpg, self._group, signal.SIGKILL)
+        proctree.kill_descendants()
+
+    def _reap(self) -> None:
+        """Take in what ended or stopped; only what concerns the child and the run's end is reported."""
+        ended: int | None = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                gone = True
+                break
+            if pid == 0:
+                gone = False
+                break
+            if pid == self._child and os.WIFSTOPPED(status):
+                self._report("ChildStopped", self._run, os.WSTOPSIG(status))
+            elif pid == self._child:
+                ended, self._child = os.waitstatus_to_exitcode(status), 0
+        if ended is not None:
+            left = 0 if gone else max(1, len(proctree.descendants(os.getpid())))
+            self._report("ChildEnded", self._run, ended, left)
+        if gone and self._run is not None:
+            self._report("RunGone", self._run)
+            self._run, self._group, self._killing = None, 0, False
+        elif self._killing:
+            self._kill()
+
+    def _report(self, *record: Any) -> None:
+        try:
+            frames.send(self._reports, record)
+        except BrokenPipeError:
+            pass  # the daemon is gone, as the request pipe is about to say
+
+
+def _pass_over_gone(send: Any, number: int, signum: int) -> None:
+    """Signal a child or its group, where being gone, or another user's, is no error."""
+    try:
+        send(number, signum)
+    except (ProcessLookupError, PermissionError):
+        pass

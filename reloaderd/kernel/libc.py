@@ -1,0 +1,62 @@
+"""The few libc calls that the os module does not have.
+
+Facts
+- prctl(2) takes an int and four unsigned longs.  PR_SET_CHILD_SUBREAPER (Linux 3.4) is per process, is
+  not inherited by fork and is kept by exec.  Orphans go to the nearest living ancestor that has it set.
+- PR_SET_DUMPABLE 0 suppresses core dumps, those to a pipe in core_pattern too, which RLIMIT_CORE 0 does
+  not (core(5): "the limit is not enforced for core dumps that are piped to a program").
+- /proc/PID/cmdline is read from the process's own memory between arg_start and arg_end, fields 48 and 49
+  of /proc/PID/stat (proc(5)); the kernel reads on into the environment where the last byte is not NUL.
+  CPython copies argv before it runs any of our code and never looks at the original again.
+- CDLL(None) is the running program itself: no find_library, which would run ldconfig.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.prctl.restype = ctypes.c_int
+
+
+def oserror(call: str) -> OSError:
+    """The OSError for the errno that `call` has just left behind."""
+    errno = ctypes.get_errno()
+    return OSError(errno, f"{call}: {os.strerror(errno)}")
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument.  Raises OSError."""
+    if _libc.prctl(option, value, 0, 0, 0) < 0:
+        raise oserror("prctl")
+
+
+def become_subreaper() -> None:
+    """Have every orphan below this process become its child.  Raises OSError."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_core_dump() -> None:
+    """Leave no core file, and start no core handler, when a signal ends this process.  Raises OSError."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def set_title(title: str) -> None:
+    """Show `title` where ps, top, pgrep and pkill look, cut to the room that the command line had."""
+    text = os.fsencode(title)
+    name = ctypes.create_string_buffer(text[:15])  # TASK_COMM_LEN is 16
+    prctl(PR_SET_NAME, ctypes.addressof(name))
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[45]), int(fields[46])
+    if 0 < start < end:
+        ctypes.memmove(start, text[: end - start - 1].ljust(end - start, b"\0"), end - start)

@@ -1,0 +1,83 @@
+"""Executes a command as the leader of a new process group: the one place where a child starts.
+
+Facts
+- posix_spawn(3) of glibc is clone(CLONE_VM | CLONE_VFORK): its cost does not grow with our memory, and
+  the errno of a failed execve comes back as its own, nothing is left to reap.
+- Dispositions that are ignored and the signal mask survive execve(2); Python ignores SIGPIPE and
+  SIGXFSZ.  So every signal is set to its default and the mask is emptied.  glibc leaves its two internal
+  signals, 32 and 33, ignored in what posix_spawn starts; it sets them before it uses them, as musl does.
+- posix_spawnp(3) searches the PATH of the caller.  execvp(3) searches that of the process; it goes on
+  after ENOENT, ENOTDIR, ESTALE, ENODEV and ETIMEDOUT, and after EACCES too, which it then reports in the
+  end.  An empty element is the current directory; without PATH it is /bin:/usr/bin.  The old rule that a
+  file without a #! line is given to /bin/sh is the shell's business: here it is ENOEXEC.
+- execve(2) says ENOENT for a script whose interpreter is missing.
+- A working directory keeps its file system busy, and one that was deleted stays deleted for whoever is in
+  it: the path is resolved anew at each start, and we go back to / right after it.
+- Descriptors above 2 are close-on-exec here: Python makes them so, and the keeper closed what it
+  inherited.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+
+_SEARCH_ON = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT, errno.EACCES)
+)
+
+
+def spawn(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> int:
+    """Start `command` in `directory` with exactly `environ` (and PWD, which names the directory).
+
+    Returns the pid, which is the number of its process group too.  Raises OSError: `filename` is the
+    file or directory at fault.  Descriptors that a run is to be given are a matter for file_actions here.
+    """
+    os.chdir(directory)
+    try:
+        return _execute(tuple(command), {**environ, "PWD": directory})
+    except ValueError as error:  # a NUL in an argument, a "=" in a variable's name
+        raise OSError(errno.EINVAL, str(error), command[0]) from error
+    finally:
+        os.chdir("/")
+
+
+def _execute(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
+    fault = OSError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    for file in _candidates(command[0], environ.get("PATH")):
+        try:
+            return os.posix_spawn(
+                file, command, environ, setpgroup=0, setsigmask=(), setsigdef=signal.valid_signals()
+            )
+        except OSError as error:
+            if error.errno not in _SEARCH_ON:
+                raise OSError(error.errno, error.strerror, file) from None
+            if fault.errno != errno.EACCES:
+                fault = OSError(error.errno, error.strerror, _missing(file) or file)
+    raise fault
+
+
+def _candidates(name: str, path: str | None) -> Iterator[str]:
+    """The files that execvp would try; in PATH only those that are there, which saves a fork for each."""
+    if "/" in name:
+        yield name
+    elif name:
+        for directory in (os.defpath if path is None else path).split(":"):
+            file = os.path.join(directory, name)
+            if os.access(file, os.F_OK):
+                yield file
+
+
+def _missing(file: str) -> str | None:
+    """The interpreter that the script `file` names and that is not there."""
+    try:
+        with open(file, "rb") as script:
+            line = script.readline(256)  # BINPRM_BUF_SIZE
+    except OSError:
+        return None
+    words = line[2:].split(None, 1)
+    if not line.startswith(b"#!") or not words or os.path.exists(words[0]):
+        return None
+    return os.fsdecode(words[0])

@@ -1,0 +1,1 @@
+"""Each adapter on the real kernel."""
