@@ -52,6 +52,10 @@ class Anchors:
         """Whether any path needs `watch`."""
         return any(watch in _watches(anchored) for anchored in self._by_path.values())
 
+    def watches(self) -> Iterable[int]:
+        """All watches in use."""
+        return {watch for anchored in self._by_path.values() for watch in _watches(anchored)}
+
 
 def _watches(anchored: Anchored) -> Iterable[int]:
     return {step.watch for step in anchored.steps} | set(anchored.ancestors)

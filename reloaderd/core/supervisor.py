@@ -15,6 +15,7 @@ import errno
 from collections.abc import Callable
 from enum import Enum
 from signal import SIGINT, SIGQUIT, Signals
+from typing import Any
 
 from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
 from reloaderd.core.backoff import Backoff
@@ -285,11 +286,16 @@ class Supervisor:
         if self.state is State.RUNNING:
             self._plan = Input.REST
         name = self._settings.name
-        commands: list[Command] = [Report("started", name, {"run": event.run, "pid": event.pid})]
-        if self._since is not None:
-            ms = round((now - self._since) * 1000, 1)
-            commands.append(Report("restarted", name, {"run": event.run, "ms": ms}))
-        return commands
+        fields: dict[str, Any] = {"run": event.run, "pid": event.pid}
+        if event.run == 1:
+            fields["command"] = self._settings.command
+        if self._since is None:
+            return [Report("started", name, fields)]
+        ms = round((now - self._since) * 1000, 1)
+        return [
+            Report("started", name, {**fields, "ms": ms}),
+            Report("restarted", name, {"run": event.run, "ms": ms}),
+        ]
 
     def _child_ended(self, event: ChildEnded, now: float) -> list[Command]:
         self.alive = False

@@ -127,6 +127,10 @@ class Watcher:
         """Whether this service needs `watch`."""
         return self.tree.uses(watch) or watch in self._locks or self.anchors.uses(watch)
 
+    def watches(self) -> int:
+        """How many of the kernel's watches it holds."""
+        return len({*self.tree.watches(), *self.anchors.watches(), *self._locks})
+
     def lock_name(self, watch: int) -> str:
         """The name of the lock that is watched for under `watch`; '' if that is no such watch."""
         return self._locks.get(watch, "")

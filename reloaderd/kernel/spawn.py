@@ -28,6 +28,8 @@ _SEARCH_ON = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT, errno.EACCES)
 )
 
+_SIGNALS = tuple(signal.valid_signals())
+
 
 def spawn(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> int:
     """Start `command` in `directory` with exactly `environ` (and PWD, which names the directory).
@@ -48,9 +50,7 @@ def _execute(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     fault = OSError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     for file in _candidates(command[0], environ.get("PATH")):
         try:
-            return os.posix_spawn(
-                file, command, environ, setpgroup=0, setsigmask=(), setsigdef=signal.valid_signals()
-            )
+            return os.posix_spawn(file, command, environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
         except OSError as error:
             if error.errno not in _SEARCH_ON:
                 raise OSError(error.errno, error.strerror, file) from None

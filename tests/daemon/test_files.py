@@ -249,9 +249,8 @@ def test_ra04_change_made_by_the_first_act_of_the_child(files: Place, watch: Wat
 def test_fe03_each_of_many_saves_is_seen(files: Place, watch: Watch) -> None:
     """Save after save, each awaited, in place and by rename in turn: none is lost."""
     daemon = watch("--debounce=0")
-    path = files.tree / "a.py"
     edit: Callable[[Path, str], None]
     for number in range(20):
-        edit = edits.replace if number % 2 else edits.write
-        edit(path, f"version {number}\n")
+        edit = edits.replace if number % 4 < 2 else edits.write
+        edit(files.tree / ("a.py" if number % 2 else "pkg/m.py"), f"version {number}\n")
         daemon.final_state_seen()

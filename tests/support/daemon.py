@@ -257,6 +257,10 @@ class Daemon:
         found: Event = self.wait(look, f"event {name} {match or ''}", limit)
         return found
 
+    def wait_word(self, after: int) -> None:
+        """Wait until it has said anything at all: it knows of what was done."""
+        self.wait(lambda: len(self.events) > after, "a word from reloaderd")
+
     def wait_line(self, check: Callable[[str], bool], limit: float = LIMIT) -> str:
         """The first line on stderr that is no log line and passes `check`."""
         line: str = self.wait(lambda: next(filter(check, self.noise), None), "a line on stderr", limit)
@@ -361,7 +365,8 @@ class Daemon:
     def settle(self, starts: int, most: int | None = None) -> None:
         """Show that nothing more than `starts` starts (at most `most`) came of what was done.
 
-        The marker is changed: one start more must come, and of that change alone.
+        The marker is changed: one start more must come, and of that change alone (unless `most` says
+        that it is not known how many come, so that the last may have waited for the marker's).
         """
         at = self.mark()
         self.change_marker()
@@ -370,7 +375,8 @@ class Daemon:
             wanted = f"{starts}" if most is None else f"{starts} to {most}"
             raise Unfulfilled(f"{wanted} starts wanted, {seen} seen\n{self.report()}")
         paths = self.changed_paths(at)
-        if paths != {str(self.marker_path)}:
+        alone = {str(self.marker_path)} if most is None else {str(self.marker_path), *paths}
+        if paths != alone:
             raise Unfulfilled(f"with the marker alone changed, {sorted(paths)} counted\n{self.report()}")
 
     @contextmanager

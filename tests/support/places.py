@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Mapping
@@ -62,15 +62,8 @@ class Place:
         """Delete all of it, whatever modes the test left behind."""
         if os.environ.get("RELOADERD_TESTS_KEEP"):
             return
-        for directory, _, _ in os.walk(self.base, onerror=lambda _: None):
-            _make_searchable(directory)
+        subprocess.run(["chmod", "-R", "u+rwX", str(self.base)], check=True)
         shutil.rmtree(self.base)
-
-
-def _make_searchable(directory: str) -> None:
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False) and stat.S_IMODE(entry.stat().st_mode) & 0o700 != 0o700:
-            os.chmod(entry.path, 0o700)
 
 
 def build(where: Path, files: Mapping[str, str | bytes | None]) -> None:

@@ -27,6 +27,10 @@ ESCAPE = b"\x1b"
 PROMPT = "READY> "
 
 
+STRANGE = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]*(?:\$p|m))")
+"""Questions to xterm and its private attributes, which pyte does not know and draws or dies of."""
+
+
 class Terminal:
     """`argv` as leader of a new session whose controlling terminal is ours to hold the other end of.
 
@@ -124,7 +128,7 @@ class Terminal:
 
         self.pump()
         screen = pyte.Screen(self.columns, self.rows)
-        pyte.ByteStream(screen).feed(self.output)
+        pyte.ByteStream(screen).feed(STRANGE.sub(b"", self.output))
         return "\n".join(line.rstrip() for line in screen.display)
 
     def resize(self, rows: int, columns: int) -> None:
