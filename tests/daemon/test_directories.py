@@ -1,0 +1,440 @@
+"""DI: directories and roots that come, go, move and turn out to be something else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import unshare_options
+from tests.support import edits, procfs
+from tests.support.daemon import Daemon, Watch
+from tests.support.editors import run
+from tests.support.places import Place, build
+from tests.support.waiting import wait_until
+
+SLOW = "--debounce=400ms"
+"""Quiet enough that several calls of a test are one act on a machine that stutters."""
+
+
+def directories(root: Path) -> int:
+    return sum(1 for _ in os.walk(root))
+
+
+def one_watch_each(daemon: Daemon, *roots: Path) -> None:
+    """Every directory is watched; besides, only the directories on the way to the roots may be."""
+    wanted = sum(map(directories, roots))
+    spare = sum(len(root.parts) for root in roots)
+    daemon.wait(
+        lambda: wanted <= procfs.inotify_watches(daemon.pid) <= wanted + spare,
+        f"{wanted} to {wanted + spare} watches (there are {procfs.inotify_watches(daemon.pid)})",
+    )
+
+
+def test_di01_mkdir_p_and_write(place: Place, watch: Watch) -> None:
+    daemon = watch()
+    with daemon.restarts(1):
+        run(place, "sh", "-c", "mkdir -p a/b/c/d && echo 1 > a/b/c/d/m.py")
+    with daemon.restarts(1):
+        edits.append(place.tree / "a/b/c/d/m.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di01_empty_directories_are_no_change(place: Place, watch: Watch) -> None:
+    """A file counts, a directory does not; what comes into it later does."""
+    daemon = watch()
+    with daemon.restarts(0):
+        os.makedirs(place.tree / "a/b/c")
+        os.rename(place.tree / "a/b", place.tree / "a/x")
+        os.mkdir(place.tree / "gone")
+        os.rmdir(place.tree / "gone")
+    with daemon.restarts(1):
+        edits.write(place.tree / "a/x/c/m.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di02_mkdir_p_and_write_400_times(place: Place, watch: Watch) -> None:
+    daemon = watch("--filter=*.py")
+    loop = (
+        "i=0; while [ $i -lt 400 ]; do mkdir -p t$i/a/b/c && echo 1 > t$i/a/b/c/m.py; echo 2 > t$i/m.txt;"
+        " i=$((i+1)); done"
+    )
+    with daemon.restarts(1, most=5):
+        run(place, "sh", "-c", loop)
+    counted = [one["count"] for one in daemon.named("changed") if str(daemon.marker) not in one["paths"]]
+    assert sum(counted) >= 400
+    assert not any(path.endswith(".txt") for path in daemon.changed_paths())
+    for number in (0, 199, 399):
+        with daemon.restarts(1):
+            edits.append(place.tree / f"t{number}/a/b/c/m.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di03_tree_moved_in(place: Place, watch: Watch) -> None:
+    build(place.outside, {"pkg/m.py": "m\n", "pkg/deep/er/n.py": "n\n"})
+    daemon = watch()
+    with daemon.restarts(1):
+        os.rename(place.outside / "pkg", place.tree / "pkg")
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/deep/er/n.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di04_tree_moved_out(place: Place, watch: Watch) -> None:
+    build(place.tree, {"pkg/m.py": "m\n", "pkg/deep/er/n.py": "n\n"})
+    daemon = watch()
+    with daemon.restarts(1):
+        os.rename(place.tree / "pkg", place.outside / "pkg")
+    with daemon.restarts(0):
+        edits.append(place.outside / "pkg/m.py")
+        edits.write(place.outside / "pkg/deep/er/new.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di04_tree_moved_within(place: Place, watch: Watch) -> None:
+    build(place.tree, {"pkg/m.py": "m\n", "pkg/deep/er/n.py": "n\n", "other/x.py": "x\n"})
+    daemon = watch()
+    with daemon.restarts(1):
+        os.rename(place.tree / "pkg", place.tree / "other/moved")
+    with daemon.restarts(1):
+        edits.append(place.tree / "other/moved/deep/er/n.py")
+    assert str(place.tree / "other/moved/deep/er/n.py") in daemon.changed_paths()
+    one_watch_each(daemon, place.tree)
+
+
+def test_di04_moved_out_and_another_in_its_place(place: Place, watch: Watch) -> None:
+    build(place.tree, {"pkg/m.py": "m\n"})
+    build(place.outside, {"pkg/m.py": "other\n", "pkg/n/o.py": "o\n"})
+    daemon = watch(SLOW)
+    with daemon.restarts(1):
+        os.rename(place.tree / "pkg", place.outside / "old")
+        os.rename(place.outside / "pkg", place.tree / "pkg")
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/n/o.py")
+    with daemon.restarts(0):
+        edits.append(place.outside / "old/m.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di09_subdirectory_removed_and_recreated(place: Place, watch: Watch) -> None:
+    build(place.tree, {"pkg/m.py": "m\n", "pkg/deep/n.py": "n\n"})
+    daemon = watch()
+    with daemon.restarts(1, most=2):
+        edits.remove_tree(place.tree / "pkg")
+    with daemon.restarts(1, most=2):
+        build(place.tree, {"pkg/m.py": "other\n", "pkg/deep/n.py": "other\n"})
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/deep/n.py")
+    one_watch_each(daemon, place.tree)
+
+
+def test_di09_subdirectory_replaced_at_once(place: Place, watch: Watch) -> None:
+    build(place.tree, {"pkg/m.py": "m\n", "pkg/deep/n.py": "n\n"})
+    daemon = watch(SLOW)
+    for number in range(5):
+        with daemon.restarts(1):
+            edits.remove_tree(place.tree / "pkg")
+            build(place.tree, {"pkg/m.py": f"{number}\n", "pkg/deep/n.py": f"{number}\n"})
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/deep/n.py")
+    one_watch_each(daemon, place.tree)
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["cwd_inside", "cwd_outside"])
+def test_di12_root_removed_and_recreated(inside: bool, place: Place, watch: Watch) -> None:
+    """Inside: reloaderd was started in the root, so its own and the child's working directory go."""
+    build(place.tree, {"pkg/m.py": "m\n"})
+    roots = (".",) if inside else ("tree",)
+    cwd = place.tree if inside else place.base
+    daemon = watch(
+        roots=roots, cwd=cwd, marker=place.tree / "marker.py", read=(str(place.tree),), warnings=True
+    )
+    edits.mark(place.tree / "marker.py", 0)
+    daemon.final_state_seen()
+    for _ in range(2):
+        at = daemon.mark()
+        edits.remove_tree(place.tree)
+        daemon.wait_word(at)
+        build(place.tree, {"pkg/m.py": "other\n", "pkg/deep/n.py": "n\n"})
+        daemon.final_state_seen()
+        with daemon.restarts(1):
+            edits.append(place.tree / "pkg/m.py")
+        with daemon.restarts(1):
+            edits.append(place.tree / "pkg/deep/n.py")
+
+
+def test_di12_root_replaced_at_once(place: Place, watch: Watch) -> None:
+    """No pause between the two in which anybody could look."""
+    build(place.tree, {"pkg/m.py": "m\n"})
+    daemon = watch(SLOW, warnings=True)
+    for number in range(5):
+        edits.remove_tree(place.tree)
+        build(place.tree, {"pkg/m.py": f"{number}\n"})
+        daemon.final_state_seen()
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/m.py")
+
+
+def test_di12_parent_of_the_root_removed(place: Place, watch: Watch) -> None:
+    root = place.tree / "one/two/root"
+    build(root, {"m.py": "m\n"})
+    daemon = watch(roots=("one/two/root",), marker="one/two/root/marker.py", warnings=True)
+    at = daemon.mark()
+    edits.remove_tree(place.tree / "one")
+    daemon.wait_word(at)
+    build(root, {"m.py": "other\n"})
+    daemon.final_state_seen()
+    with daemon.restarts(1):
+        edits.append(root / "m.py")
+
+
+def test_di14_root_renamed_away_and_another_in_its_place(place: Place, watch: Watch) -> None:
+    build(place.tree, {"root/m.py": "m\n"})
+    build(place.outside, {"next/m.py": "next\n", "next/pkg/n.py": "n\n"})
+    daemon = watch(roots=("root",), marker="root/marker.py", warnings=True)
+    os.rename(place.tree / "root", place.outside / "old")
+    os.rename(place.outside / "next", place.tree / "root")
+    daemon.final_state_seen()
+    with daemon.restarts(1):
+        edits.append(place.tree / "root/pkg/n.py")
+    with daemon.restarts(0):
+        edits.append(place.outside / "old/m.py")
+
+
+def ends_with_usage(daemon: Daemon, *words: str) -> None:
+    """Exit status 2, and one line that has these words."""
+    assert daemon.wait_exit() == 2
+    text = daemon.stderr.read_text()
+    assert all(word in text for word in words), text
+    assert len(daemon.noise) + len(daemon.events) <= 2, text  # the fault, and the mend
+    assert not daemon.starts
+
+
+def test_di15_root_does_not_exist(place: Place, watch: Watch) -> None:
+    ends_with_usage(watch(roots=(".", "no/such/root"), ready=False, warnings=True), "no/such/root")
+
+
+@pytest.mark.smoke
+def test_di16_di17_root_is_a_symlink_that_is_retargeted(place: Place, watch: Watch) -> None:
+    build(place.outside, {"one/m.py": "one\n", "two/m.py": "two\n", "two/pkg/n.py": "n\n"})
+    (place.base / "current").symlink_to("outside/one")
+    daemon = watch(
+        roots=("current", "tree"),
+        cwd=place.base,
+        marker="tree/marker.py",
+        read=(str(place.base / "current") + "/", str(place.tree)),
+    )
+    with daemon.restarts(1):
+        edits.append(place.outside / "one/m.py")
+    with daemon.restarts(1):
+        run(place, "sh", "-c", "ln -s outside/two next && mv -T next current", cwd=place.base)
+    with daemon.restarts(1):
+        edits.append(place.outside / "two/pkg/n.py")
+    with daemon.restarts(0):
+        edits.append(place.outside / "one/m.py")
+
+
+def test_di17_link_in_the_middle_of_the_path_to_the_root(place: Place, watch: Watch) -> None:
+    build(place.outside, {"one/src/m.py": "one\n", "two/src/m.py": "two\n"})
+    (place.base / "current").symlink_to("outside/one")
+    daemon = watch(
+        roots=("current/src", "tree"),
+        cwd=place.base,
+        marker="tree/marker.py",
+        read=(str(place.base / "current/src"), str(place.tree)),
+    )
+    with daemon.restarts(1):
+        run(place, "sh", "-c", "ln -s outside/two next && mv -T next current", cwd=place.base)
+    with daemon.restarts(1):
+        edits.append(place.outside / "two/src/m.py")
+
+
+def test_di20_symlinked_directory_is_not_followed(place: Place, watch: Watch) -> None:
+    build(place.outside, {"lib/m.py": "m\n"})
+    (place.tree / "lib").symlink_to("../outside/lib")
+    daemon = watch()
+    with daemon.restarts(0):
+        edits.append(place.outside / "lib/m.py")
+        edits.write(place.outside / "lib/new.py")
+
+
+def test_di20_symlinked_directories_are_followed_on_demand(place: Place, watch: Watch) -> None:
+    build(place.outside, {"lib/m.py": "m\n", "later/n.py": "n\n"})
+    build(place.tree, {"pkg/a.py": "a\n"})
+    (place.tree / "lib").symlink_to("../outside/lib")
+    (place.tree / "again").symlink_to("../outside/lib")  # one inode by two paths
+    (place.tree / "pkg/loop").symlink_to("..")
+    (place.outside / "lib/up").symlink_to("../../tree")
+    daemon = watch("--follow-links", read=(str(place.tree), str(place.outside)))
+    with daemon.restarts(1):
+        edits.append(place.outside / "lib/m.py")
+    assert daemon.named("changed")[0]["count"] == 1
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/a.py")
+    with daemon.restarts(1):
+        (place.tree / "later").symlink_to("../outside/later")
+    with daemon.restarts(1):
+        edits.append(place.outside / "later/n.py")
+    with daemon.restarts(1):
+        os.unlink(place.tree / "later")
+    with daemon.restarts(0):
+        edits.append(place.outside / "later/n.py")
+
+
+@pytest.mark.parametrize("follow", [(), ("--follow-links",)], ids=["as_they_are", "followed"])
+def test_di21_dangling_symlinks(follow: tuple[str, ...], place: Place, watch: Watch) -> None:
+    (place.tree / "dangling.py").symlink_to("nowhere.py")
+    (place.tree / "circle").symlink_to("circle")
+    daemon = watch(*follow)
+    with daemon.restarts(0):
+        (place.tree / "later.py").symlink_to("nowhere/at/all.py")
+    with daemon.restarts(1):
+        edits.write(place.tree / "nowhere.py")
+
+
+def in_mounts(script: str, *arguments: Path) -> list[str]:
+    """A prefix: a mount namespace of one's own, this script (`$1` …), then reloaderd."""
+    names = [str(path) for path in arguments]
+    return [
+        "unshare",
+        *unshare_options(),
+        "sh",
+        "-ec",
+        f'{script}; shift {len(names)}; exec "$@"',
+        "sh",
+        *names,
+    ]
+
+
+@pytest.mark.needs("mounts")
+def test_di23_bind_mount_written_through_its_source(place: Place, watch: Watch) -> None:
+    build(place.outside, {"source/m.py": "m\n"})
+    build(place.tree, {"target/": None})
+    source, target = place.outside / "source", place.tree / "target"
+    daemon = watch(
+        roots=("target",),
+        prefix=in_mounts('mount --bind "$1" "$2"', source, target),
+        marker=source / "marker.py",
+        marker_path=target / "marker.py",
+        read=(str(source),),
+    )
+    with daemon.restarts(1):
+        edits.append(source / "m.py")
+    with daemon.restarts(1):
+        build(source, {"pkg/n.py": "n\n"})
+
+
+@pytest.mark.needs("mounts", "nsenter")
+def test_di26_lazy_unmount_below_the_child(place: Place, watch: Watch) -> None:
+    build(place.tree, {"root/m.py": "m\n", "mounted/": None})
+    mounted = place.tree / "mounted"
+    daemon = watch(
+        f"--chdir={mounted}",
+        roots=("root", "mounted"),
+        prefix=in_mounts('mount -t tmpfs none "$1"; echo 1 > "$1/x.py"', mounted),
+        marker="root/marker.py",
+        read=(str(place.tree / "root"),),
+        warnings=True,
+    )
+    namespaces = ["-m"] if os.getuid() == 0 else ["-U", "-m", "--preserve-credentials"]
+    run(place, "nsenter", "-t", str(daemon.pid), *namespaces, "umount", "-l", str(mounted))
+    for _ in range(3):
+        daemon.change_marker()
+
+
+UNPRIVILEGED = (
+    ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.getuid() == 0
+    else []
+)
+"""Root without the right to pass over file modes."""
+
+
+@pytest.mark.needs("modes")
+def test_di32_unreadable_subdirectory(place: Place, watch: Watch) -> None:
+    build(place.tree, {"locked/m.py": "m\n", "open/n.py": "n\n"})
+    (place.tree / "locked").chmod(0)
+    daemon = watch(
+        prefix=UNPRIVILEGED, warnings=True, read=(str(place.tree / "open"), str(place.tree / "marker.py"))
+    )
+    warnings = daemon.named("warning")
+    assert len(warnings) == 1 and "locked" in warnings[0]["text"], warnings
+    with daemon.restarts(1):
+        edits.append(place.tree / "open/n.py")
+    with daemon.restarts(0, most=1):
+        (place.tree / "locked").chmod(0o755)
+    with daemon.restarts(1):
+        edits.append(place.tree / "locked/m.py")
+    assert len(daemon.named("warning")) == 1
+
+
+@pytest.mark.needs("modes")
+def test_di33_unreadable_root(place: Place, watch: Watch) -> None:
+    build(place.tree, {"locked/m.py": "m\n"})
+    (place.tree / "locked").chmod(0)
+    daemon = watch(prefix=UNPRIVILEGED, roots=("locked",), ready=False, warnings=True)
+    ends_with_usage(daemon, "locked", "EACCES")
+
+
+@pytest.mark.needs("modes")
+def test_di34_search_only_directory_and_write_only_file(place: Place, watch: Watch) -> None:
+    build(place.tree, {"passage/m.py": "m\n", "letterbox.py": "x\n", "open/n.py": "n\n"})
+    (place.tree / "passage").chmod(0o111)
+    (place.tree / "letterbox.py").chmod(0o222)
+    daemon = watch(
+        prefix=UNPRIVILEGED, warnings=True, read=(str(place.tree / "open"), str(place.tree / "marker.py"))
+    )
+    warnings = daemon.named("warning")
+    assert len(warnings) == 1 and "passage" in warnings[0]["text"], warnings
+    with daemon.restarts(1):
+        edits.append(place.tree / "letterbox.py")
+    with daemon.restarts(1):
+        edits.append(place.tree / "open/n.py")
+
+
+CHURN = """\
+import os, sys
+os.chdir(sys.argv[1])
+while os.path.exists("go"):
+    for number in range(50):
+        os.makedirs(f"c{number}/d/e", exist_ok=True)
+    for number in range(50):
+        os.removedirs(f"c{number}/d/e")
+"""
+
+
+def test_di35_subdirectories_disappear_during_the_scan(place: Place, watch: Watch) -> None:
+    """Directories come and go while reloaderd starts and while it runs: no error, no restart, no leak."""
+    build(place.tree, {"go": "", "pkg/m.py": "m\n"})
+    churn = subprocess.Popen([sys.executable, "-c", CHURN, str(place.tree)])
+    try:
+        wait_until((place.tree / "c3").exists, "the churn")
+        for _ in range(5):
+            one = watch(children=None)
+            one.finish()
+        daemon = watch()
+        with daemon.restarts(1):
+            edits.append(place.tree / "pkg/m.py")
+    finally:
+        churn.send_signal(signal.SIGKILL)
+        churn.wait()
+    for leftover in place.tree.glob("c*"):
+        shutil.rmtree(leftover)
+    daemon.settle(len(daemon.starts))
+    one_watch_each(daemon, place.tree)
+
+
+def test_di38_case_only_rename(place: Place, watch: Watch) -> None:
+    build(place.tree, {"Readme.py": "r\n", "Pkg/m.py": "m\n"})
+    daemon = watch()
+    with daemon.restarts(1):
+        os.rename(place.tree / "Readme.py", place.tree / "README.py")
+    with daemon.restarts(1):
+        os.rename(place.tree / "Pkg", place.tree / "pkg")
+    with daemon.restarts(1):
+        edits.append(place.tree / "pkg/m.py")
