@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import unshare_options
-from tests.support import edits, procfs
+from tests.support import edits
 from tests.support.daemon import Daemon, Watch
 from tests.support.editors import run
 from tests.support.places import Place, build
@@ -30,10 +30,7 @@ def one_watch_each(daemon: Daemon, *roots: Path) -> None:
     """Every directory is watched; besides, only the directories on the way to the roots may be."""
     wanted = sum(map(directories, roots))
     spare = sum(len(root.parts) for root in roots)
-    daemon.wait(
-        lambda: wanted <= procfs.inotify_watches(daemon.pid) <= wanted + spare,
-        f"{wanted} to {wanted + spare} watches (there are {procfs.inotify_watches(daemon.pid)})",
-    )
+    daemon.wait_watches(wanted, wanted + spare)
 
 
 def test_di01_mkdir_p_and_write(place: Place, watch: Watch) -> None:
@@ -263,33 +260,70 @@ def test_di20_symlinked_directory_is_not_followed(place: Place, watch: Watch) ->
         edits.write(place.outside / "lib/new.py")
 
 
-def test_di20_symlinked_directories_are_followed_on_demand(place: Place, watch: Watch) -> None:
-    build(place.outside, {"lib/m.py": "m\n", "later/n.py": "n\n"})
+@pytest.fixture
+def linked(place: Place) -> Place:
+    """One directory reached by two links, and links that lead in circles."""
+    build(place.outside, {"lib/m.py": "m\n", "later/n.py": "n\n", "last/n.py": "last\n"})
     build(place.tree, {"pkg/a.py": "a\n"})
     (place.tree / "lib").symlink_to("../outside/lib")
-    (place.tree / "again").symlink_to("../outside/lib")  # one inode by two paths
+    (place.tree / "again").symlink_to("../outside/lib")
     (place.tree / "pkg/loop").symlink_to("..")
     (place.outside / "lib/up").symlink_to("../../tree")
-    daemon = watch("--follow-links", read=(str(place.tree), str(place.outside)))
+    return place
+
+
+def test_di20_symlinked_directories_are_followed_on_demand(linked: Place, watch: Watch) -> None:
+    daemon = watch("--follow-links", read=(str(linked.tree), str(linked.outside)))
     with daemon.restarts(1):
-        edits.append(place.outside / "lib/m.py")
+        edits.append(linked.outside / "lib/m.py")
     assert daemon.named("changed")[0]["count"] == 1
     with daemon.restarts(1):
-        edits.append(place.tree / "pkg/a.py")
+        edits.append(linked.tree / "pkg/a.py")
+    assert [one["count"] for one in daemon.named("changed")] == [1, 1, 1, 1]
+
+
+def test_di20_followed_link_comes_and_goes(linked: Place, watch: Watch) -> None:
+    daemon = watch("--follow-links", read=(str(linked.tree), str(linked.outside)))
     with daemon.restarts(1):
-        (place.tree / "later").symlink_to("../outside/later")
+        (linked.tree / "later").symlink_to("../outside/later")
     with daemon.restarts(1):
-        edits.append(place.outside / "later/n.py")
+        edits.append(linked.outside / "later/n.py")
     with daemon.restarts(1):
-        os.unlink(place.tree / "later")
+        run(linked, "sh", "-c", "ln -s ../outside/last next && mv -T next later")
+    with daemon.restarts(1):
+        edits.append(linked.outside / "last/n.py")
+    with daemon.restarts(1):
+        os.unlink(linked.tree / "later")
     with daemon.restarts(0):
-        edits.append(place.outside / "later/n.py")
+        edits.append(linked.outside / "last/n.py")
+        edits.append(linked.outside / "later/n.py")
+
+
+@pytest.mark.parametrize("gone", ["lib", "again"])
+def test_di20_one_of_two_links_goes(gone: str, linked: Place, watch: Watch) -> None:
+    """What the other one leads to is still followed."""
+    daemon = watch("--follow-links", read=(str(linked.tree), str(linked.outside)))
+    with daemon.restarts(0, most=1):
+        os.unlink(linked.tree / gone)
+    with daemon.restarts(1):
+        edits.append(linked.outside / "lib/m.py")
+
+
+@pytest.mark.parametrize("follow", [(), ("--follow-links",)], ids=["as_they_are", "followed"])
+def test_di21_links_that_lead_nowhere(follow: tuple[str, ...], place: Place, watch: Watch) -> None:
+    """Dangling ones, circles, one through a file, one whose target is too long: none is in the way."""
+    build(place.tree, {"file": "f\n"})
+    (place.tree / "circle").symlink_to("circle")
+    (place.tree / "through").symlink_to("file/below")
+    (place.tree / "long").symlink_to("x/" * 2000)
+    daemon = watch(*follow)
+    with daemon.restarts(1):
+        edits.append(place.tree / "file")
 
 
 @pytest.mark.parametrize("follow", [(), ("--follow-links",)], ids=["as_they_are", "followed"])
 def test_di21_dangling_symlinks(follow: tuple[str, ...], place: Place, watch: Watch) -> None:
     (place.tree / "dangling.py").symlink_to("nowhere.py")
-    (place.tree / "circle").symlink_to("circle")
     daemon = watch(*follow)
     with daemon.restarts(0):
         (place.tree / "later.py").symlink_to("nowhere/at/all.py")

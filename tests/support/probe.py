@@ -112,6 +112,7 @@ def snapshot(paths: list[str]) -> Content:
 class Probe:
     def __init__(self, options: dict[str, list[str]]) -> None:
         self.options = options
+        self.born = birth() if "--dump" in options else None  # before it has descriptors of its own
         self.run = os.environ.get("RELOADERD_RUN", "0")
         self.log = os.open(options["--log"][0], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
@@ -123,7 +124,6 @@ class Probe:
         os.write(self.log, line.encode("utf-8", "backslashreplace"))
 
     def main(self) -> None:
-        born = birth() if "--dump" in self.options else None
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         _signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -134,8 +134,8 @@ class Probe:
             os.write(1, text.encode() + b"\n")
         for kind in self.options.get("--spawn", ()):
             spawn(self, kind)
-        if born is not None:
-            self.record("DUMP", born)
+        if self.born is not None:
+            self.record("DUMP", self.born)
         self.record("START", snapshot(self.options.get("--read", [])))
         if "--ask" in self.options:
             self.change_modes()
