@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import time
@@ -115,7 +116,11 @@ class Loop:
         adapters: list[Any] = [self._signals, self._source, *self._children.values()]
         for adapter in adapters:
             self._selector.register(adapter, selectors.EVENT_READ, adapter)
+        # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
+        gc.disable()
         self._carry(self._engine.start())
+        gc.freeze()
+        gc.enable()
         while self._end is None:
             self._wait()
         return self._end.status, self._end.signum

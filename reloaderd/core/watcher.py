@@ -240,9 +240,12 @@ class Watcher:
         if self._settings.follow_links and self._seen_elsewhere(listing):
             return []
         rules_changed = self._load_texts(listing)
-        followed = listing.links if self._settings.follow_links else []
-        plain = listing.files if self._settings.follow_links else listing.files + listing.links
-        dirs, counted = self.rules.partition(path, listing.dirs + followed, plain)
+        subdirs, plain = listing.dirs, listing.files
+        if listing.links and self._settings.follow_links:
+            subdirs = subdirs + listing.links
+        elif listing.links:
+            plain = plain + listing.links
+        dirs, counted = self.rules.partition(path, subdirs, plain)
         difference = self.tree.take(listing, dirs, counted)
         prefix = path if path == "/" else path + "/"
         commands: list[Command] = []
@@ -255,15 +258,16 @@ class Watcher:
             files += [prefix + name for name in counted]
         if why is Why.REREAD and rules_changed:
             commands.append(self._arm(Why.RULES, [path]))
-        everything = why in (Why.LOST, Why.RULES)
+        everything = why is not Why.APPEARED and why is not Why.REREAD
         below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
-        if path not in self._repositories and any(
-            name in VERSION_CONTROL for name in listing.dirs + listing.files
-        ):
+        at_top = not (VERSION_CONTROL.isdisjoint(listing.dirs) and VERSION_CONTROL.isdisjoint(listing.files))
+        if at_top and path not in self._repositories:
             commands.append(self._find_repository(path))
         return commands
 
     def _load_texts(self, listing: Listing) -> bool:
+        if not listing.texts and not self._loaded:
+            return False
         changed = False
         for name in IGNORE_FILES:
             file = _join(listing.path, name)

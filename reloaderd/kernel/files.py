@@ -35,27 +35,28 @@ def list_directory(source: Source, path: str) -> Listing:
     dirs: list[str] = []
     files: list[str] = []
     links: list[str] = []
-    texts: dict[str, str] = {}
     watch = -1
     try:
         watch = source.arm(path)
         with os.scandir(path) as entries:
             for entry in entries:
-                name = entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    dirs.append(name)
-                    continue
-                if entry.is_symlink() and entry.is_dir():
-                    links.append(name)
-                    continue
-                files.append(name)
-                if name in IGNORE_FILES:
-                    text = read_text(f"{path}/{name}")
-                    if text is not None:
-                        texts[name] = text
+                if entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    dirs.append(entry.name)
+                elif entry.is_symlink() and entry.is_dir():
+                    links.append(entry.name)
+                else:
+                    files.append(entry.name)
+        texts = {} if IGNORE_FILES.isdisjoint(files) else _ignore_texts(path, files)
     except OSError as error:
         return Listing(path, watch, error.errno or 0, [], [], [], {})
     return Listing(path, watch, 0, dirs, files, links, texts)
+
+
+def _ignore_texts(path: str, files: list[str]) -> dict[str, str]:
+    texts = {name: read_text(os.path.join(path, name)) for name in IGNORE_FILES.intersection(files)}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def stamp(path: str) -> Stamp | None:
