@@ -16,8 +16,10 @@ DIRS, FILES = 100, 200
 REST = 3.0
 """Seconds without a start after which the storm is over: more than any debounce of the tools here."""
 
+UNSEEN = 30.0
+"""The same while no run has seen the last write: a tool may still be at work on what it was told."""
+
 LIMIT = 120.0
-"""Seconds after which a tool that still works at it is taken not to have seen the last write."""
 
 
 def measure(room: Room) -> list[Row]:
@@ -66,14 +68,13 @@ def _storm(running: Running, tree: Tree, files: list[str]) -> dict[str, float]:
 
 
 def _until_rest(running: Running, word: str) -> list[Start]:
-    """All starts until REST seconds have passed without one: with `word` seen, or else without work."""
+    """All starts until REST seconds have passed without one, or UNSEEN while no run has read `word`."""
     starts: list[Start] = []
     limit = time.monotonic() + LIMIT
     while time.monotonic() < limit:
         seen = any(start.word == word for start in starts)
-        settled = seen or running.await_rest()
-        came = running.starts(REST)
-        if settled and not came:
+        came = running.starts(REST if seen or running.ended() else UNSEEN)
+        if not came:
             break
         starts += came
     return starts
@@ -88,7 +89,9 @@ def _row(tool: Tool, results: list[dict[str, float]], fault: str) -> Row:
             "restarts": median([result["starts"] for result in results]),
             "most restarts": max(result["starts"] for result in results),
             "CPU s": median([result["cpu"] for result in results]),
-            "last write seen": "yes" if all(result["seen"] for result in results) else "no",
+            "last write seen": "yes"
+            if all(result["seen"] for result in results)
+            else f"not in {UNSEEN:.0f} s",
             "seen after ms": median(delays),
             "RSS MB after": max(result["rss"] for result in results),
             "writing s": median([result["writing"] for result in results]),
