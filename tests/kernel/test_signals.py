@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,14 +115,17 @@ def test_background_reads_and_writes_do_not_stop_us(listen: Any) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
-def test_SG01_SG11_the_death_is_the_signals(listen: Any, signum: signal.Signals) -> None:
-    listener = listen()
+def test_SG01_SG11_the_death_is_the_signals(listen: Any, signum: signal.Signals, tmp_path: Path) -> None:
+    """And no core is left, where one is allowed."""
+    allow = 'ulimit -c "$(ulimit -Hc)"; exec "$@"'
+    listener = listen("sh", "-c", allow, "sh", cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()})
     os.kill(listener.pid, signum)
     listener.expect(signum.name)
     _, status = os.waitpid(listener.pid, 0)
     listener.process.returncode = 0
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum
     assert not os.WCOREDUMP(status)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.needs("unshare")
