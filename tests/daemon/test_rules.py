@@ -16,13 +16,27 @@ SLOW = "--debounce=300ms"
 
 DROPPINGS = {
     "version_control": [".git/index", ".git/refs/x/y", ".hg/dirstate", ".svn/entries", ".jj/repo/x"],
-    "python": ["__pycache__/m.cpython-311.pyc", "m.pyc", ".venv/m.py", "venv/lib/m.py", ".tox/a/b.py", ".nox/x.py"],
-    "caches": [".mypy_cache/a.json", ".pytest_cache/v/x", ".ruff_cache/x", ".coverage", ".coverage.h.1", "htmlcov/i"],
+    "python": [
+        "__pycache__/m.cpython-311.pyc",
+        "m.pyc",
+        ".venv/m.py",
+        "venv/lib/m.py",
+        ".tox/a/b.py",
+        ".nox/x.py",
+    ],
+    "caches": [
+        ".mypy_cache/a.json",
+        ".pytest_cache/v/x",
+        ".ruff_cache/x",
+        ".coverage",
+        ".coverage.h.1",
+        "htmlcov/i",
+    ],
     "packages": ["node_modules/pkg/index.js", "sub/node_modules/pkg/index.js"],
     "editors": [".m.py.swp", ".m.py.swx", "m.py~", ".#m.py", "#m.py#", "4913", ".m.py.kate-swp"],
     "more_editors": ["m.py___jb_tmp___", "m.py___jb_old___", ".goutputstream-ABC123"],
     "running": ["s.log", "s.pid", "s.sock", "data.sqlite3", "data.sqlite3-journal", "d.db", "d.db-wal"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("group", DROPPINGS)
@@ -87,8 +101,8 @@ TABLES = {
     "fi05_filter_then_ignore": Table("--filter=*.py --ignore=test_*.py", {}, "a.py", "test_a.py d/test_b.py"),
     "fi05_ignore_beats_extension": Table("--ext=py --ignore=gen/", {}, "a.py", "gen/a.py a.txt"),
     "fi05_filter_brings_back_a_default": Table("--no-default-ignores --filter=*.log", {}, "a.log", "a.py"),
-    "fi05_gitignore": Table("", {IGNORE: "*.txt\n!k.txt\n/only\n# no\n\\#x\n"}, "a.py k.txt d/only", "a.txt only #x"),
-    "fi05_nested_gitignore": Table("", {IGNORE: "*.md\n", "d/" + IGNORE: "!*.md\n/x\n"}, "d/a.md d/e/x", "a.md d/x"),
+    "fi05_gitignore": Table("", {IGNORE: "*.md\n!k.md\n/o\n# no\n\\#x\n"}, "a.py k.md d/o", "a.md o #x"),
+    "fi05_nested": Table("", {IGNORE: "*.md\n", "d/.gitignore": "!*.md\n/x\n"}, "d/a.md d/e/x", "a.md d/x"),
     "fi05_gitignore_cannot_reach_into_ignored": Table("", {IGNORE: "d/\n!d/a.py\n"}, "a.py", "d/a.py d/b.py"),
     "fi05_gitignore_left_out": Table("--no-gitignore", {IGNORE: "*.txt\n", OWN: "*.md\n"}, "a.txt", "a.md"),
     "fi05_own_ignore_file": Table("", {OWN: "*.txt\n"}, "a.py", "a.txt d/a.txt"),

@@ -76,7 +76,7 @@ class Daemon:
     shell between; its own lines go to a file all the same unless `log_format` is "text".
 
     Ended at the end of the test, with these checks: `final state seen`, exactly `children` live
-    children, no warning and no error that was not expected (`warnings`), no traceback (`tracebacks`), nothing left.
+    children, no warning or error (unless `warnings`), no traceback (unless `tracebacks`), nothing left.
     """
 
     running: list[Daemon] = []  # for the report of a failed test
