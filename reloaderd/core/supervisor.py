@@ -19,6 +19,7 @@ from typing import Any
 
 from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
 from reloaderd.core.backoff import Backoff
+from reloaderd.core.reasons import signal_name, start_failure
 from reloaderd.errors import EX_NOEXEC, EX_NOTFOUND
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from reloaderd.settings import ServiceSettings
@@ -111,6 +112,9 @@ BUSY_LIMIT = 1.0
 
 START_RETRIES = 5
 """Starts in a row that may fail, backed off, before only a change makes another: 15.5 s in all."""
+
+FELT = 0.2
+"""Seconds of delay from which on a person wonders, and so is told."""
 
 SHORT_OF = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors that say nothing about the command: the machine is short of something for now."""
@@ -300,7 +304,7 @@ class Supervisor:
     def _child_ended(self, event: ChildEnded, now: float) -> list[Command]:
         self.alive = False
         up = now - self.started_at
-        how = {"status": event.status} if event.status >= 0 else {"signal": _signal_name(-event.status)}
+        how = {"status": event.status} if event.status >= 0 else {"signal": signal_name(-event.status)}
         report = Report("ended", self._settings.name, {"run": event.run, **how, "seconds": round(up, 3)})
         if self.state is not State.RUNNING:
             return [report]
@@ -333,7 +337,7 @@ class Supervisor:
                 return self._over(now)
         self._busy_since = None
         passing = event.errno in SHORT_OF
-        text = f"cannot start {event.what}: {describe(event.errno)}"
+        text = f"cannot start {event.what}: {start_failure(event.errno)}"
         if not self._ready and not passing:
             self.result = (EX_NOTFOUND if event.errno in ABSENT else EX_NOEXEC, 0)
             self._plan = Input.DONE
@@ -346,33 +350,3 @@ class Supervisor:
 
     def _warning(self, text: str) -> Command:
         return Report("warning", self._settings.name, {"text": text})
-
-
-FELT = 0.2
-"""Seconds of delay from which on a person wonders, and so is told."""
-
-
-def describe(number: int) -> str:
-    """What errno `number` of an execve means, in words that say what to mend."""
-    return _MEANINGS.get(number) or f"error {errno.errorcode.get(number, number)}"
-
-
-_MEANINGS = {
-    errno.ENOENT: "no such file or command",
-    errno.ENOTDIR: "a part of its path is not a directory",
-    errno.EACCES: "permission denied (is it executable?)",
-    errno.ENOEXEC: "not a program (a script needs a first line like #!/bin/sh)",
-    errno.ETXTBSY: "it is being written by someone else",
-    errno.E2BIG: "its arguments and environment are too long",
-    errno.EAGAIN: "no more processes allowed for now",
-    errno.ENOMEM: "out of memory",
-    errno.EMFILE: "too many open files in reloaderd",
-    errno.ENFILE: "too many open files on this machine",
-}
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return Signals(signum).name
-    except ValueError:
-        return f"SIGRT{signum}"

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from reloaderd.commands import Anchor, Arm, Command, Drop, Examine, FindRepository, Report
 from reloaderd.core.anchors import Anchors
+from reloaderd.core.reasons import watch_failure
 from reloaderd.core.rules import Rules
 from reloaderd.core.snapshot import Snapshot
 from reloaderd.core.watchtree import Node, WatchTree
@@ -288,7 +289,7 @@ class Watcher:
         if listing.path in self._warned:
             return []
         self._warned.add(listing.path)
-        return [self._warning(f"{listing.path} is not watched: {describe_watch_error(listing.error)}")]
+        return [self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
 
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
@@ -430,19 +431,6 @@ class BatchView(Protocol):
     def __contains__(self, path: str) -> bool: ...
 
     def being_written(self, path: str) -> bool: ...
-
-
-def describe_watch_error(number: int) -> str:
-    """What errno `number` of inotify_add_watch(2) or a listing means, with the mend."""
-    if number == errno.ENOSPC:
-        return "this user may have no more inotify watches (raise sysctl fs.inotify.max_user_watches)"
-    if number == errno.EACCES:
-        return "permission denied (it will be once it is readable)"
-    if number == errno.ENOMEM:
-        return "the kernel is out of memory"
-    if number == errno.ENAMETOOLONG:
-        return "its path is too long"
-    return f"error {errno.errorcode.get(number, number)}"
 
 
 def _join(directory: str, name: str) -> str:
