@@ -187,8 +187,7 @@ def whole(parts: list[str], regexes: list[str | None]) -> str:
     if len(runs) == 1:
         return found[:-1]
     for run in runs[1:-1]:
-        if run:
-            found += "(?>(?:[^/]+/)*?" + "".join(regex + "/" for regex in run) + ")"
+        found += "(?>(?:[^/]+/)*?" + "".join(regex + "/" for regex in run) + ")"
     return found + ("(?:[^/]+/)*" + "/".join(runs[-1]) if runs[-1] else ".+")
 
 

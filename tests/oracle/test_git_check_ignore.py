@@ -173,7 +173,7 @@ CORPUS: dict[str, tuple[str, str]] = {
         "[ab]1\n[!ab]2\n[^ab]3\n[a-cx]4\n[]x]5\n[a-]6\n[^]]7\n*.py[cod]\n[A-Z][0-9]*8\n",
         "a1 b1 c1 a2 c2 a3 c3 b4 x4 d4 ]5 x5 a6 -6 b6 ]7 a7 m.pyc m.pyo m.py m.pyx A08 Z0x8 a08",
     ),
-    "sets match no slash": ("a/b[!x]b\na/[.-0]d\na/e[^a]**\n", "a/b/b a/bxb a/byb a/f/d a/.d a/e/x a/ey"),
+    "sets match no slash": ("b[!x]b/c\nf[.-0]d/e\n*/g[!x]h\n", "b/b/c bxb/c byb/c f/d/e f.d/e a/g/h a/gh"),
     "classes": ("[[:digit:]]a\n[^[:alpha:]]b\n[[:space:][:upper:]_]c\n", "1a aa 1b ab _b _c Xc xc"),
     "sets that Python reserves": ("[[a]1\n[a&&b]2\n[a||b]3\n[~~]4\n", "[1 a1 b1 &2 a2 |3 a3 ~4 a4"),
     "sets that are not closed": ("[a\n[\n[!\nb[\n", "[a a [ b[ b"),

@@ -348,6 +348,16 @@ def test_the_last_of_filter_and_ignore_wins() -> None:
     assert ignored(make("--filter !b.py"), "a.py", "b.py", "c") == ["b.py"]
 
 
+def test_a_later_filter_of_a_directory_wins_over_an_ignore() -> None:
+    rules = make("--ignore *.md", "--filter docs/", "--ignore *.tmp")
+    assert ignored(rules, "docs/a.md", "docs/x/a.md", "a.md", "docs/a.tmp") == ["a.md", "docs/a.tmp"]
+
+
+def test_an_ignore_taken_back_is_no_filter() -> None:
+    rules = make("--ext py", "--ignore !venv/", "--ignore !a.txt")
+    assert ignored(rules, "venv/a.py", "venv/b.txt", "a.txt", "b.txt") == ["venv/b.txt", "b.txt"]
+
+
 def test_an_ignore_wins_over_the_files() -> None:
     rules = make("--ignore docs/", "--ignore /x/*.c", files={"/p/.reloaderdignore": "!docs/\n!*.c\n"})
     assert by(rules, "docs/a/b") == ("ignore", "--ignore docs/", "command line")
@@ -392,6 +402,21 @@ def test_a_filter_opens_what_lies_between_where_it_does_not_spell_it_out() -> No
     assert ignored(rules, "build/", "build/gen/", "build/gen/x/", "build/gen/x/y/", "build/gen/x/a.py") == []
     closed = ["build/x/", "build/a.py", "build/gen/a.txt", "build/gen/__pycache__/", "build/gen/x/.venv/"]
     assert ignored(rules, *closed) == closed
+
+
+def test_in_an_opened_directory_only_what_the_command_line_names_counts() -> None:
+    rules = make("--filter node_modules/mine/*.js", "--filter *.py")
+    assert ignored(
+        rules, "node_modules/mine/a.py", "node_modules/other/a.py", "node_modules/other/x/a.py"
+    ) == [
+        "node_modules/other/a.py",
+        "node_modules/other/x/a.py",
+    ]
+    rules = make(On("build/gen/**/*.py", "restart"), files={"/p/.gitignore": "build/\n"})
+    assert rules.partition("/p/build", ["gen", "x"], ["a.py", "a.txt"]) == (["gen"], [])
+    for directory in ("build/gen", "build/gen/x", "build/gen/x/y"):
+        assert rules.partition(f"/p/{directory}", ["z"], ["a.py", "a.txt"]) == (["z"], ["a.py"])
+        assert ignored(rules, f"{directory}/a.txt", f"{directory}/a.py") == [f"{directory}/a.txt"]
 
 
 def test_a_later_ignore_closes_what_a_filter_opens() -> None:
