@@ -100,7 +100,8 @@ class Loop:
         self._tell = tell
         self._leaders: dict[str, int] = {}  # service -> pid of its latest child
         self._end: do.Quit | None = None
-        self._selector = selectors.DefaultSelector()
+        # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.
+        self._selector = selectors.SelectSelector()
         self._source = _open_source()
 
     def __enter__(self) -> Loop:

@@ -144,7 +144,12 @@ class Service:
         self._ready = True
         watcher = self.watcher
         roots = list(self.settings.roots)
-        fields = {"roots": roots, "source": "inotify", "watches": watcher.watches()}
+        fields = {
+            "roots": roots,
+            "source": "inotify",
+            "directories": len(watcher.tree),
+            "watches": watcher.watches(),
+        }
         commands: list[Command] = [Report("watching", self.settings.name, fields)]
         if self.settings.dry_run:
             watcher.baseline(now)

@@ -16,10 +16,10 @@ def say(event: str, details: bool = False, cwd: str = "/w", **fields: Any) -> st
 
 def test_watching() -> None:
     roots = ["/w/src", "/w", "/etc/app", "/www"]
-    assert say("watching", roots=roots, source="inotify", watches=42) == (
+    assert say("watching", roots=roots, source="inotify", directories=42) == (
         "watching ./src, ., /etc/app, /www (42 directories, inotify)"
     )
-    assert say("watching", roots=["/w/a"], watches=1, source="inotify").endswith("(1 directory, inotify)")
+    assert say("watching", roots=["/w/a"], directories=1, source="inotify").endswith("(1 directory, inotify)")
     assert say("watching", roots=[f"/{n}" for n in range(9)]) == "watching /0, /1, /2, /3 (+5)"
 
 
