@@ -78,7 +78,8 @@ class Wording:
 
     def _watching(self, fields: Fields) -> str:
         roots = [self._root(path) for path in fields.get("roots", ())]
-        facts = [counted(fields["directories"], "directory", "directories")] if "directories" in fields else []
+        count = fields.get("directories")
+        facts = [] if count is None else [counted(count, "directory", "directories")]
         facts += [str(fields["source"])] if fields.get("source") else []
         more = f" ({', '.join(facts)})" if facts else ""
         return f"watching {listed(roots, len(roots), SHOWN_ROOTS)}{more}"
