@@ -203,6 +203,21 @@ def test_di14_root_renamed_away_and_another_in_its_place(place: Place, watch: Wa
         edits.append(place.outside / "old/m.py")
 
 
+def test_di14_ancestor_renamed_away_and_another_in_its_place(place: Place, watch: Watch) -> None:
+    """Nothing happens in the root or in its parent: the way to it leads elsewhere."""
+    build(place.tree, {"one/two/three/root/m.py": "m\n"})
+    build(place.outside, {"next/two/three/root/m.py": "next\n"})
+    root = place.tree / "one/two/three/root"
+    daemon = watch(roots=("one/two/three/root",), marker=root / "marker.py", warnings=True)
+    os.rename(place.tree / "one", place.outside / "old")
+    os.rename(place.outside / "next", place.tree / "one")
+    daemon.final_state_seen()
+    with daemon.restarts(1):
+        edits.append(root / "m.py")
+    with daemon.restarts(0):
+        edits.append(place.outside / "old/two/three/root/m.py")
+
+
 def ends_with_usage(daemon: Daemon, *words: str) -> None:
     """Exit status 2, and one line that has these words."""
     assert daemon.wait_exit() == 2

@@ -143,8 +143,9 @@ def test_ra12_reading_events_is_interrupted(place: Place, watch: Watch) -> None:
             edits.append(place.tree / "a.py")
 
 
-def test_ra14_child_inherits_no_watch(place: Place, watch: Watch) -> None:
-    daemon = watch(probe=("--dump",))
+def test_ra14_child_inherits_no_descriptor(place: Place, watch: Watch) -> None:
+    """Neither the watches nor what whoever started reloaderd had left open."""
+    daemon = watch(prefix=("sh", "-c", 'exec 7</dev/null; exec "$@"', "sh"), probe=("--dump",))
     daemon.change_marker()
     for dump in daemon.words("DUMP"):
         assert set(dump.payload["fds"]) == {0, 1, 2}
