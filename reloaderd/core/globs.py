@@ -5,7 +5,7 @@
 - A pattern of literals and `*` is *spelled*: the literals between its stars, found one after the
   other.  Sets of plain characters (`*.py[cod]`) are written out as several spellings.
 - Everything else becomes one regular expression for the whole relative path.  `pathspec` translates
-  the components that have `?`, a set or an escape.  It is imported for these alone: 20 ms, 3.3 MB.
+  the components that have `?` or a set (see wildcards).
 - Time is bounded whatever the pattern.  A star takes the earliest place where the literals after it
   fit and never tries another (an atomic group, as in fnmatch): that loses no match, as whatever
   stands between two stars has a fixed length.  `*a*a*a*b` is linear where backtracking takes days.
@@ -15,36 +15,13 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import NamedTuple
 
 SPELLINGS = 32
 """Most spellings a component is written out to: `[Dd][Ee][Bb][Uu][Gg]` fits."""
 
-PLAIN_SET = re.compile(r"\[([A-Za-z0-9_.]+)\]")
-
-GLOB_SET = re.compile(r"\\.|\[[!^]?\]?[^]]*\]", re.DOTALL)
-"""A set as pathspec delimits it, or an escape."""
-
-REGEX_SET = re.compile(r"\\.|\[\^?\]?[^]]*\]", re.DOTALL)
-
-POSIX_CLASS = re.compile(r"\[:([a-z]+):\]")
-
-POSIX_CLASSES = {
-    "alnum": "A-Za-z0-9",
-    "alpha": "A-Za-z",
-    "blank": " \t",
-    "cntrl": "\0-\x1f\x7f",
-    "digit": "0-9",
-    "graph": '"-~!',
-    "lower": "a-z",
-    "print": " -~",
-    "punct": '"-,.:-@^-`{-~!',
-    "space": "\t-\r ",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
-"""As git's wildmatch.c has them, in ASCII; without those of punct that would end or confuse a set."""
+PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.")
+"""What a set may have that is written out."""
 
 Spelling = tuple[str, ...]
 """The literals between the stars: ("a", "", "b") is `a**b`, ("a",) is `a`."""
@@ -79,7 +56,9 @@ def octets(text: str) -> str:
 
 def read(pattern: str) -> Glob | None:
     """Take a pattern apart (without its `!`).  None: it can never match anything."""
-    body = re.sub(r"\\(.)", lambda pair: "/" if pair[1] == "/" else pair[0], pattern, flags=re.DOTALL)
+    body = pattern
+    if "\\/" in body:  # the same as a slash, unless it is the backslash that is escaped
+        body = re.sub(r"\\(.)", lambda pair: "/" if pair[1] == "/" else pair[0], body, flags=re.DOTALL)
     dir_only = body.endswith("/")
     body = body[:-1] if dir_only else body
     anchored = "/" in body
@@ -91,12 +70,14 @@ def read(pattern: str) -> Glob | None:
     if len(parts) == 2 and deep(parts[0]):  # **/name is name
         anchored, parts = False, parts[1:]
     spelled = [spell(part) for part in parts]
-    regexes = [component(part, spellings) for part, spellings in zip(parts, spelled, strict=True)]
-    if None in regexes:
-        return None
     folders = literals(spelled[:-1])
     below = anchored and (len(folders) < len(parts) - 1 or deep(parts[-1]))
     last = spelled[-1]
+    regexes: list[str | None] = []
+    if below or last is None:
+        regexes = [component(part, spellings) for part, spellings in zip(parts, spelled, strict=True)]
+    if [] in spelled or None in regexes:
+        return None
     return Glob(
         depth="below" if below else "here" if anchored else "anywhere",
         folders=folders,
@@ -145,10 +126,11 @@ def spell(part: str) -> list[Spelling] | None:
                 return []
             chars = part[at]
         elif chars == "[":
-            plain = PLAIN_SET.match(part, at)
-            if plain is None:
+            end = part.find("]", at)
+            chars = part[at + 1 : end]
+            if not chars or not PLAIN.issuperset(chars):
                 return None
-            chars, at = plain[1], plain.end() - 1
+            at = end
         spellings = [[*spelling[:-1], spelling[-1] + char] for spelling in spellings for char in chars]
         if len(spellings) > SPELLINGS:
             return None
@@ -194,7 +176,9 @@ def whole(parts: list[str], regexes: list[str | None]) -> str:
 def component(part: str, spellings: list[Spelling] | None) -> str | None:
     """A regular expression for one component, as `octets`; None where it cannot match."""
     if spellings is None:
-        regex = by_pathspec(octets(part))
+        from reloaderd.core.wildcards import translate
+
+        regex = translate(octets(part))
         return None if regex is None else starred(regex.split("[^/]*"))
     choices = [starred([re.escape(octets(literal)) for literal in spelling]) for spelling in spellings]
     return None if not choices else choices[0] if len(choices) == 1 else f"(?:{'|'.join(choices)})"
@@ -206,43 +190,3 @@ def starred(fixed: list[str]) -> str:
         return fixed[0]
     middle = "".join(f"(?>[^/]*?{regex})" for regex in fixed[1:-1] if regex)
     return f"{fixed[0]}{middle}[^/]*{fixed[-1]}"
-
-
-@cache
-def translator() -> tuple[type, str]:
-    """The class of pathspec that knows gitignore patterns, and what it ends every translation with."""
-    try:
-        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern as Pattern
-    except ImportError:  # before pathspec 1.0
-        from pathspec.patterns.gitwildmatch import GitWildMatchPattern as Pattern
-    probe = Pattern.pattern_to_regex("/x")[0]
-    assert probe is not None and probe.startswith("^x"), probe
-    return Pattern, probe[2:]
-
-
-def by_pathspec(part: str) -> str | None:
-    """What pathspec makes of one component, without the ends that it adds."""
-    translate_pattern, tail = translator()
-    # It strips white space at the end, escaped or not, and knows no classes.
-    part = re.sub(r"\\?(\s)\Z", r"[\1]", part)
-    part = POSIX_CLASS.sub(lambda found: POSIX_CLASSES.get(found[1], found[0]), part)
-    if "[" in GLOB_SET.sub("", part):  # not closed: pathspec 0.12 has it stand for itself
-        return None
-    try:
-        regex = translate_pattern.pattern_to_regex("/" + part)[0]  # type: ignore[attr-defined]
-        if regex is None:
-            return None
-        # Python reserves [[, &&, ~~ and || in sets, and warns.
-        regex = REGEX_SET.sub(escape_set, str(regex)[1 : -len(tail)])
-        re.compile(regex)
-    except (ValueError, re.error):  # an escape of nothing, [z-a]
-        return None
-    return regex
-
-
-def escape_set(found: re.Match[str]) -> str:
-    """A set whose members mean only themselves and that matches no slash; what is no such set as it is."""
-    text = found[0]
-    if text[0] == "\\" or text == "[^/]":  # an escape, or what stands for `?` and in `*`
-        return text
-    return "(?!/)" + text[0] + re.sub(r"([\[&~|])", r"\\\1", text[1:])
