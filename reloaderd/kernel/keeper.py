@@ -197,16 +197,16 @@ class Keeper:
         """Signal, then continue what is stopped there, so that it can act on it."""
         ends = signum in ENDING_SIGNALS
         if scope == "tree":
-            proctree.signal_tree(signum)
+            told = proctree.signal_tree(signum)
             if ends:
-                proctree.continue_stopped()
+                proctree.continue_stopped(told)
         elif scope == "group":
             if self._child:
                 _pass_over_gone(os.killpg, self._group, signum)
             else:
                 proctree.signal_group(self._group, signum)
             if ends:
-                proctree.continue_stopped(self._group)
+                proctree.continue_stopped(proctree.descendants(os.getpid()), self._group)
         elif self._child:
             _pass_over_gone(os.kill, self._child, signum)
             stat = proctree.read_stat(self._child)

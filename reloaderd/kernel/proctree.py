@@ -40,8 +40,7 @@ class Stat(NamedTuple):
 def read_stat(pid: int) -> Stat | None:
     """The process's state, parent and group; None when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", 0) as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     return Stat(fields[0].decode(), int(fields[1]), int(fields[2])) if len(fields) > 2 else None
@@ -56,11 +55,22 @@ def listed_children(pid: int) -> list[int]:
         return found
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb", 0) as file:
-                found += map(int, file.readall().split())
+            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
         except OSError:
             continue
     return found
+
+
+def _read(path: str) -> bytes:
+    """The whole of a file in /proc, by the few calls it takes: a stop waits for these."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while more := os.read(descriptor, 65536):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def scanned_children(pid: int) -> list[int]:
@@ -125,6 +135,14 @@ def send(pid: int, signum: int, tree: Collection[int]) -> None:
             os.close(pidfd)
 
 
+def _kill(pid: int, signum: int) -> None:
+    """Signal one of our own children."""
+    try:
+        os.kill(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 def signal_tree(signum: int) -> list[int]:
     """Send `signum` once to every process below this one; returns those it was meant for.
 
@@ -136,14 +154,19 @@ def signal_tree(signum: int) -> list[int]:
     root = os.getpid()
     told = {root: None}
     for _ in range(3):
-        level = [pid for pid in children(root) if pid not in told]
+        level = own = [pid for pid in children(root) if pid not in told]
+        if not own:
+            break
         while level:
             below: list[int] = []
             for pid in level:
                 below += children(pid)
-                send(pid, signum, told)
-                below += children(pid)
+                if level is own:  # ours to reap, so safe
+                    _kill(pid, signum)
+                else:
+                    send(pid, signum, told)
                 told[pid] = None
+                below += children(pid)
             level = [pid for pid in dict.fromkeys(below) if pid not in told]
     del told[root]
     return list(told)
@@ -162,10 +185,10 @@ def signal_group(group: int, signum: int) -> None:
             send(pid, signum, tree)
 
 
-def continue_stopped(group: int = 0) -> None:
-    """SIGCONT every process below this one that is stopped, or only those in `group`."""
-    tree = {os.getpid(), *descendants(os.getpid())}
-    for pid in tree:
+def continue_stopped(pids: Collection[int], group: int = 0) -> None:
+    """SIGCONT those of these processes below this one that are stopped, or only those in `group`."""
+    tree = {os.getpid(), *pids}
+    for pid in pids:
         stat = read_stat(pid)
         if stat is not None and stat.state == "T" and group in (0, stat.group):
             send(pid, signal.SIGCONT, tree)
@@ -182,10 +205,7 @@ def kill_descendants(spare: Collection[int] = ()) -> list[int]:
     tree = {root}
     level = own = [pid for pid in children(root) if pid not in spare]
     for pid in own:  # ours to reap, so safe, and at once: a tree that keeps forking must lose the race
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        _kill(pid, signal.SIGKILL)
     while level:
         tree.update(level)
         level = [pid for parent in level for pid in children(parent) if pid not in tree and pid not in spare]
