@@ -18,11 +18,16 @@ class Anchors:
 
     def __init__(self) -> None:
         self._by_path: dict[str, Anchored] = {}
+        self._by_step: dict[tuple[int, str], list[str]] = {}
 
     def put(self, anchored: Anchored) -> tuple[Anchored | None, list[int]]:
         """Take the place of the former one: returns it, and the watches that are not needed any more."""
         former = self._by_path.get(anchored.path)
         self._by_path[anchored.path] = anchored
+        self._by_step = {}
+        for path, current in self._by_path.items():
+            for step in current.steps:
+                self._by_step.setdefault(step, []).append(path)
         if former is None:
             return None, []
         return former, [watch for watch in _watches(former) if not self.uses(watch)]
@@ -33,11 +38,7 @@ class Anchors:
 
     def through(self, watch: int, name: str) -> list[str]:
         """The paths that lead through `name` in the directory of `watch`."""
-        return [
-            path
-            for path, anchored in self._by_path.items()
-            if any(step.watch == watch and step.name == name for step in anchored.steps)
-        ]
+        return list(dict.fromkeys(self._by_step.get((watch, name), ())))
 
     def ends_at(self, path: str, watch: int, name: str) -> bool:
         """Whether that name is the last on the way: the file or directory itself."""
