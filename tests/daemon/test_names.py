@@ -47,7 +47,7 @@ def one_line_each(daemon: Daemon) -> None:
 @pytest.mark.parametrize("case", ODD_NAMES)
 def test_odd_file_name(case: str, place: Place, watch: Watch) -> None:
     path = Path(os.fsdecode(bytes(place.tree) + b"/" + ODD_NAMES[case]))
-    daemon = watch()
+    daemon = watch("--debounce=40ms")
     with daemon.restarts(1):
         edits.write(path, "created\n")
     assert str(path) in daemon.changed_paths()
@@ -91,7 +91,7 @@ def test_nm02_directory_not_utf8(as_root: bool, place: Place, watch: Watch) -> N
 def test_nm07_odd_names_as_paths(place: Place, watch: Watch) -> None:
     names = ("-dir", "a b", "[x]*", "!no", "~", "#hash", "%41", "back\\slash", "new\nline")
     build(place.tree, {f"{name}/m.py": "m\n" for name in names})
-    daemon = watch(roots=[f"./{name}" for name in (*names, "marker.py")])
+    daemon = watch("--debounce=40ms", roots=[f"./{name}" for name in (*names, "marker.py")])
     for name in names:
         with daemon.restarts(1):
             edits.append(place.tree / name / "m.py")
