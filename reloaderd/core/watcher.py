@@ -249,7 +249,7 @@ class Watcher:
         dirs, counted = self.rules.partition(path, subdirs, plain)
         difference = self.tree.take(listing, dirs, counted)
         prefix = path if path == "/" else path + "/"
-        commands: list[Command] = []
+        commands = self._drop(difference.unused)
         for name in difference.gone_dirs:
             commands += self._forget(prefix + name, counts=why is not Why.RULES)
         if why in (Why.APPEARED, Why.LOST):

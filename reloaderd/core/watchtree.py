@@ -29,11 +29,13 @@ class Node:
 
 
 class Difference(NamedTuple):
-    """What a listing told: absolute paths of files, and the names of directories that are gone."""
+    """What a listing told: absolute paths of files, the names of directories that are gone, and the
+    watch of the directory that was there before, if nobody here needs it any more."""
 
     appeared: list[str]
     vanished: list[str]
     gone_dirs: list[str]
+    unused: list[int]
 
 
 class Forgotten(NamedTuple):
@@ -77,8 +79,10 @@ class WatchTree:
         node = self._nodes.get(path)
         if node is None:
             node = self._nodes[path] = Node(path, -1)
+        unused: list[int] = []
         if node.watch != listing.watch:
-            self._unmap(node)
+            if self._unmap(node):
+                unused.append(node.watch)
             node.watch = listing.watch
             if listing.watch >= 0:
                 self._by_watch.setdefault(listing.watch, []).append(node)
@@ -95,7 +99,7 @@ class WatchTree:
             node.files = dict.fromkeys(files)
         gone = [name for name in node.dirs if name not in dirs] if node.dirs else []
         node.dirs = dirs
-        return Difference(appeared, vanished, gone)
+        return Difference(appeared, vanished, gone, unused)
 
     def add_file(self, node: Node, name: str) -> bool:
         """A file was made or changed: how it looks is not known now.  Returns whether it was there."""
