@@ -67,12 +67,16 @@ class StartChild(NamedTuple):
 
 
 class SignalChild(NamedTuple):
-    """Send `signum` to what `scope` names of the run: `tree`, `group` or `child`."""
+    """Send `signum` to what `scope` names of the run: `tree`, `group` or `child`.
+
+    With `ends` it is meant to end them: what is stopped there is then continued, so that it can act on it.
+    """
 
     service: str
     run: int
     signum: int
     scope: str
+    ends: bool = False
 
 
 class KillTree(NamedTuple):

@@ -9,8 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+import errno
 import gc
-import os
 import selectors
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ from typing import Any
 
 from reloaderd import commands as do
 from reloaderd.core.engine import Engine
+from reloaderd.core.reasons import start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     Armed,
@@ -32,6 +33,7 @@ from reloaderd.events import (
 from reloaderd.kernel.child import Child, become_subreaper, reap_strays
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.source import Source
+from reloaderd.kernel.spawn import given_environment
 from reloaderd.kernel.terminal import Terminal, TerminalGone
 from reloaderd.settings import ServiceSettings, Settings
 
@@ -46,6 +48,11 @@ NOT_PASSED_ON = (
     "LISTEN_FDNAMES",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3))."""
+
+_LIMITS = {
+    errno.EAGAIN: "end some processes, or raise the limit that ulimit -u shows",
+    errno.EMFILE: "raise the limit that ulimit -n shows",
+}
 
 
 def run(settings: Settings, console: Any) -> tuple[int, int]:
@@ -68,8 +75,15 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
 
 
 def _keeper(service: ServiceSettings) -> Child:
-    environ = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-    return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
+    given = given_environment()
+    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
+    try:
+        return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
+    except OSError as error:
+        number = error.errno or 0
+        raise ReloaderdError(
+            f"cannot start a process: {start_failure(number)}", _LIMITS.get(number, ""), exit_code=1
+        ) from None
 
 
 def _open_source() -> Source:
@@ -194,7 +208,8 @@ class Loop:
         return ()
 
     def _signal_child(self, command: do.SignalChild) -> Sequence[Event]:
-        self._children[command.service].signal(command.run, command.signum, command.scope)
+        child = self._children[command.service]
+        child.signal(command.run, command.signum, command.scope, command.ends)
         return ()
 
     def _kill_tree(self, command: do.KillTree) -> Sequence[Event]:

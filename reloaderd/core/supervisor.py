@@ -234,7 +234,7 @@ class Supervisor:
         self.deadline = now + settings.stop_timeout
         return [
             Report("stopping", settings.name, {"run": self.run, "signal": Signals(signum).name}),
-            SignalChild(settings.name, self.run, signum, settings.kill),
+            SignalChild(settings.name, self.run, signum, settings.kill, ends=True),
         ]
 
     def _enter_killing(self, now: float) -> list[Command]:
@@ -245,7 +245,7 @@ class Supervisor:
     def _sweep(self, now: float) -> list[Command]:
         settings = self._settings
         self.deadline = now + settings.stop_timeout
-        return [SignalChild(settings.name, self.run, settings.stop_signal, "tree")]
+        return [SignalChild(settings.name, self.run, settings.stop_signal, "tree", ends=True)]
 
     def _kill(self, now: float) -> list[Command]:
         self._kills += 1

@@ -72,7 +72,8 @@ def working_directory() -> str:
 def reap_strays() -> int:
     """Reap what ended, orphans that came to us and keepers; returns how many.  For when SIGCHLD arrived.
 
-    This process has no children but keepers, orphans and what it had before `become_subreaper`.
+    This process has no children but keepers, orphans and what it had before `become_subreaper`.  Git, which
+    kernel.repository runs, is waited for there before anything else is done, so it is never met here.
     """
     reaped = 0
     try:
@@ -172,12 +173,12 @@ class Child:
                 return
         self._ask("start", run, dict(environ), ())  # the last: descriptors to hand on, none yet
 
-    def signal(self, run: int, signum: int, scope: str) -> None:
+    def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run: `tree`, `group` or `child`.
 
-        A process that is stopped is then continued if the signal is one that ends (keeper.ENDING_SIGNALS).
+        With `ends`, what is stopped there is then continued, so that it can act on it.
         """
-        self._ask("signal", run, int(signum), scope)
+        self._ask("signal", run, int(signum), scope, ends)
 
     def kill(self, run: int) -> None:
         """SIGKILL all that is left of the run, until nothing is: answered by `RunGone`."""

@@ -3,7 +3,7 @@
 It outlives the daemon, just long enough to leave nothing of them behind.  The daemon forks it early and
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
-    requests  ("start", run, environ, descriptors)   ("signal", run, signum, scope)   ("kill", run)
+    requests  ("start", run, environ, descriptors)  ("signal", run, signum, scope, ends)  ("kill", run)
     reports   ("ChildStarted", run, pid)  ("StartFailed", run, errno, what)  ("ChildStopped", run, signum)
               ("ChildEnded", run, status, left)  ("RunGone", run)
 
@@ -36,14 +36,6 @@ from typing import Any, NoReturn
 
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.spawn import spawn
-
-ENDING_SIGNALS = frozenset(
-    (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGABRT, signal.SIGALRM, signal.SIGXCPU)
-)
-"""Signals that are sent to end a process: a stopped one is continued so that it can act on them.
-
-Not HUP, USR1 and USR2, which ask for something else as often, nor KILL, which needs no help.
-"""
 
 _FAULTS = frozenset(
     (
@@ -171,9 +163,9 @@ class Keeper:
         match request:
             case ("start", run, environ, ()):
                 self._start(run, environ)
-            case ("signal", run, signum, scope):
+            case ("signal", run, signum, scope, ends):
                 if run == self._run:
-                    self._signal(signum, scope)
+                    self._signal(signum, scope, ends)
             case ("kill", run):
                 if run == self._run:
                     self._killing = True
@@ -193,9 +185,8 @@ class Keeper:
         self._run, self._child, self._group, self._killing = run, pid, pid, False
         self._report("ChildStarted", run, pid)
 
-    def _signal(self, signum: int, scope: str) -> None:
-        """Signal, then continue what is stopped there, so that it can act on it."""
-        ends = signum in ENDING_SIGNALS
+    def _signal(self, signum: int, scope: str, ends: bool) -> None:
+        """Signal; if it `ends`, then continue what is stopped there, so that it can act on it."""
         if scope == "tree":
             told = proctree.signal_tree(signum)
             if ends:

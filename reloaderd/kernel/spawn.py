@@ -13,6 +13,8 @@ Facts
 - execve(2) says ENOENT for a script whose interpreter is missing.
 - A working directory keeps its file system busy, and one that was deleted stays deleted for whoever is in
   it: the path is resolved anew at each start, and we go back to / right after it.
+- In the C locale Python sets LC_CTYPE in its own environment (PEP 538): a child of its would sort and
+  print otherwise than without us.
 - Descriptors above 2 are close-on-exec here: Python makes them so, and the keeper closed what it
   inherited.
 """
@@ -29,6 +31,22 @@ _SEARCH_ON = frozenset(
 )
 
 _SIGNALS = tuple(signal.valid_signals())
+
+
+def given_environment() -> dict[str, str]:
+    """The environment that this process was executed with, as far as it still holds."""
+    environ = dict(os.environ)
+    if "LC_CTYPE" in environ:
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                given = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+        except OSError:
+            return environ
+        if b"LC_CTYPE" not in given:
+            del environ["LC_CTYPE"]
+        else:
+            environ["LC_CTYPE"] = os.fsdecode(given[b"LC_CTYPE"])
+    return environ
 
 
 def spawn(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> int:

@@ -324,8 +324,8 @@ def test_a_stop_of_the_child_is_told_and_a_stop_signal_wakes_it(kept: Keep) -> N
         service.child.signal(run, signal.SIGHUP, scope)  # passed on: may wait
         wait_until(lambda pid=pid: signal.SIGHUP in procfs.signal_sets(pid).pending, "a pending SIGHUP")
         assert procfs.state(pid) == "T"
-        service.child.signal(run, signal.SIGTERM, scope)
-        assert service.gone().status in (-signal.SIGTERM, -signal.SIGHUP)
+        service.child.signal(run, signal.SIGHUP, scope, ends=True)
+        assert service.gone().status == -signal.SIGHUP
 
 
 def test_PR23_nothing_survives_the_daemon(tmp_path: Path) -> None:
