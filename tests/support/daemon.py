@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import os
 import shlex
 import signal
@@ -12,14 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from tests.support import edits, probe, procfs
+from tests.support.lines import Event, Record, new_lines, parse_event, parse_record, tail
 from tests.support.places import REPOSITORY, Place
 from tests.support.terminal import Terminal
 from tests.support.waiting import LIMIT, Unfulfilled, wait_until
-
-Event = dict[str, Any]
 
 LAUNCHER = f"""import sys
 sys.path[0] = {str(REPOSITORY)!r}
@@ -31,16 +28,6 @@ sys.exit(main())
 
 Watch = Callable[..., "Daemon"]
 """What the fixture `watch` gives: start one, with the arguments of `Daemon` but the place."""
-
-
-class Record(NamedTuple):
-    """One line of the probe's log."""
-
-    word: str
-    pid: int
-    run: int
-    at: float
-    payload: Any
 
 
 def reloaderd(place: Place) -> list[str]:
@@ -186,11 +173,11 @@ class Daemon:
         """Take in new lines of the probe's log, of stderr and of the terminal."""
         if self.terminal is not None:
             self.terminal.pump()
-        self._log_at, lines = _new_lines(self.log, self._log_at)
-        self._records += [_parse_record(line) for line in lines]
-        self._stderr_at, lines = _new_lines(self.stderr, self._stderr_at)
+        self._log_at, lines = new_lines(self.log, self._log_at)
+        self._records += [parse_record(line) for line in lines]
+        self._stderr_at, lines = new_lines(self.stderr, self._stderr_at)
         for line in lines:
-            event = _parse_event(line)
+            event = parse_event(line)
             if event is None:
                 self._noise.append(line.decode(errors="backslashreplace"))
             else:
@@ -468,37 +455,7 @@ class Daemon:
         processes = procfs.show(procfs.marked(self.place.mark))
         return (
             f"--- command\n{shlex.join(self.argv)}\n"
-            f"--- probes (last 40 records)\n{_tail(self.log, 40)}\n"
-            f"--- stderr (last 60 lines)\n{_tail(self.stderr, 60)}\n"
+            f"--- probes (last 40 records)\n{tail(self.log, 40)}\n"
+            f"--- stderr (last 60 lines)\n{tail(self.stderr, 60)}\n"
             f"--- processes\n{processes}\n" + (self.terminal.report() if self.terminal is not None else "")
         )
-
-
-def _new_lines(path: Path, offset: int) -> tuple[int, list[bytes]]:
-    """The whole lines after `offset`, and the offset after them."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read()
-    end = data.rfind(b"\n") + 1
-    return offset + end, data[:end].splitlines() if end else []
-
-
-def _parse_record(line: bytes) -> Record:
-    word, pid, run, at, payload = line.decode().split(" ", 4)
-    return Record(word, int(pid), int(run), float(at), ast.literal_eval(payload))
-
-
-def _parse_event(line: bytes) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or "event" not in event:
-        return None
-    assert {"time", "service"} <= event.keys(), f"a log line without time or service: {line!r}"
-    return event
-
-
-def _tail(path: Path, count: int) -> str:
-    lines = path.read_bytes().splitlines()[-count:]
-    return "\n".join(line[:600].decode(errors="backslashreplace") for line in lines)
