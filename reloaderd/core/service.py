@@ -184,7 +184,8 @@ class Service:
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
-        instants = [self.supervisor.deadline, self.watcher.snapshot.deadline, self._rewalk_at]
+        watcher = self.watcher
+        instants = [self.supervisor.deadline, watcher.deadline, watcher.snapshot.deadline, self._rewalk_at]
         if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -200,8 +201,7 @@ class Service:
             self._rewalk_at, self._rewalked = None, now
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
-        commands += self.watcher.examine_slice(now)
-        return commands
+        return commands + self.watcher.tick(now)
 
     def _settle(self, now: float) -> list[Command]:
         deadline = self.debounce.deadline(now)

@@ -39,8 +39,14 @@ IGNORE_FILES = frozenset({".gitignore", ".reloaderdignore"})
 NAMING = frozenset({Kind.CREATED, Kind.ARRIVED, Kind.LEFT, Kind.DELETED})
 GONE = frozenset({Kind.LEFT, Kind.DELETED})
 VERSION_CONTROL = frozenset({".git", ".hg"})
-SILENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors of arming that only mean that the directory is gone again."""
+
+TOO_MANY = 50_000
+"""Directories from which on a person is told: who named `/` by mistake does not know."""
+
+GONE_FOR = 0.5
+"""Seconds without a root before a person is told: an editor that replaces a file takes milliseconds."""
 
 
 class Change(NamedTuple):
@@ -61,6 +67,7 @@ class Watcher:
         self.snapshot = Snapshot(self.tree)
         self.changes: list[Change] = []  # found and not yet taken by the service
         self.withdrawn: list[str] = []  # roots that are gone with all below them, not yet taken either
+        self.deadline: float | None = None  # when to tell of roots that are gone
         self.outstanding = 0  # commands of ours that were not answered yet
         self._settings = settings
         self._locks: dict[int, str] = {}  # watch -> name of the lock
@@ -72,6 +79,8 @@ class Watcher:
         self._repositories: set[str] = set()
         self._loaded: set[str] = set()
         self._unknown: set[str] = set()  # directories with files that have no stamp
+        self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
+        self._gone: set[str] = set()  # roots that are gone, not yet told
 
     # Commands; each that is answered is counted
 
@@ -95,11 +104,6 @@ class Watcher:
         files = [root for root, stamp in self._root_files.items() if stamp is None and self._here(root)]
         self.snapshot.want(self._unknown, files, at)
         self._unknown.clear()
-
-    def examine_slice(self, now: float) -> list[Command]:
-        """Take some of the stamps that are missing."""
-        paths = self.snapshot.slice(now)
-        return [self._examine(None, paths)] if paths else []
 
     def _anchor(self, path: str) -> Command:
         self.outstanding += 1
@@ -158,7 +162,7 @@ class Watcher:
         if former is None:
             return commands + self._root_at_start(event)
         if event.identity is None:
-            return commands + (self._root_gone(event.path) if former.identity is not None else [])
+            return commands + (self._root_gone(event.path, now) if former.identity is not None else [])
         if former.identity == event.identity and not replaced:
             return commands
         if not event.is_dir:
@@ -179,11 +183,26 @@ class Watcher:
         self._root_files[event.path] = None
         return [self._find_repository(_parent(event.path))]
 
-    def _root_gone(self, root: str) -> list[Command]:
+    def _root_gone(self, root: str, now: float) -> list[Command]:
         self.withdrawn.append(root)
+        self._gone.add(root)
+        self.deadline = now + GONE_FOR
         if root in self._root_files:
             self._root_files[root] = None
-        return [*self._forget(root), self._warning(f"{root} is gone; waiting for it to come back")]
+        return self._forget(root)
+
+    def tick(self, now: float) -> list[Command]:
+        """Serve what is due: tell of roots that stay away, take stamps that are missing."""
+        commands: list[Command] = []
+        if self.deadline is not None and now >= self.deadline:
+            self.deadline = None
+            gone, self._gone = sorted(self._gone), set()
+            texts = [f"{root} is gone; waiting for it to come back" for root in gone if not self._here(root)]
+            commands += [self._warning(text) for text in texts]
+        paths = self.snapshot.slice(now)
+        if paths:
+            commands.append(self._examine(None, paths))
+        return commands
 
     def _root_replaced(self, event: Anchored) -> list[Command]:
         self.changes.append(Change(event.path, Kind.CREATED, existed=True))
@@ -228,6 +247,9 @@ class Watcher:
             else:
                 commands += self._listed(listing, event.why, below, files)
         self._unknown.update(listing.path for listing in event.listings)
+        if len(self.tree) > TOO_MANY and "" not in self._warned:
+            self._warned.add("")
+            commands.append(self._warning(f"more than {TOO_MANY:,} directories to watch: is the PATH right?"))
         if event.why is not Why.START and event.why is not Why.APPEARED:  # those two end in a start
             self.baseline(now)
         if files:
@@ -239,6 +261,7 @@ class Watcher:
     def _listed(self, listing: Listing, why: Why, below: list[str], files: list[str]) -> list[Command]:
         path = listing.path
         if self._settings.follow_links and self._seen_elsewhere(listing):
+            self._twins.setdefault(listing.watch, []).append(path)
             return []
         rules_changed = self._load_texts(listing)
         subdirs, plain = listing.dirs, listing.files
@@ -296,7 +319,9 @@ class Watcher:
         forgotten = self.tree.forget(path)
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
-        return self._drop(forgotten.watches)
+        twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
+        again = [twin for twin in twins if twin != path and not twin.startswith(path + "/")]
+        return self._drop(forgotten.watches) + ([self._arm(Why.RULES, again)] if again else [])
 
     # Events of a source
 
@@ -364,6 +389,8 @@ class Watcher:
             commands = [self._arm(Why.REREAD, [node.path])]
         if self.rules.verdict(path).action == "ignore":
             return commands
+        if event.kind in NAMING and path in self.tree:  # it was a link that is followed
+            commands += self._forget(path)
         if event.kind in GONE:
             existed = self.tree.remove_file(node, event.name)
             if existed or path in in_batch:

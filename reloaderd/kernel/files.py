@@ -44,7 +44,7 @@ def list_directory(source: Source, path: str) -> Listing:
                     files.append(entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     dirs.append(entry.name)
-                elif entry.is_symlink() and entry.is_dir():
+                elif os.path.isdir(entry.path):  # DirEntry.is_dir raises for links that lead in circles
                     links.append(entry.name)
                 else:
                     files.append(entry.name)
