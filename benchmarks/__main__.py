@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen: list[Tool] = []
     try:
         programs = compile_programs(scratch)
-        chosen = choose(tools.find(programs.restarter), options.tools)
+        chosen = choose(tools.find(programs.restarter, scratch), options.tools)
         idle = options.idle if options.idle is not None else 5.0 if options.quick else 60.0
         room = Room(chosen, programs, scratch, options.quick, idle, say)
         for name, measure in MEASURES.items():

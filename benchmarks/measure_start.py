@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks.measures import Room, Row, any_start, median, percentile
 from benchmarks.tools import Tool
 
 DIRS, FILES = 20, 10
+
+EXECUTE = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+BARE_PYTHON = Tool("python", "", lambda root, child: [sys.executable, "-I", "-S", "-c", EXECUTE, *child])
+"""An interpreter that does nothing but execute the child: what no tool written in Python can go below."""
 
 
 def measure(room: Room) -> list[Row]:
     """Rounds in turn over the tools.  Some of the peers start the child before they watch."""
     rounds = 5 if room.quick else 20
     room.say(f"start: {rounds} rounds")
-    times: dict[Tool, list[float]] = {tool: [] for tool in room.tools if tool.name != "reloaderd-0"}
+    times: dict[Tool, list[float]] = {
+        tool: [] for tool in (BARE_PYTHON, *room.tools) if tool.name != "reloaderd-0"
+    }
     with room.tree(DIRS, FILES) as tree:
         for turn in range(rounds + 1):
             for tool, found in times.items():

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from benchmarks.install import install
+
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PEERS = os.path.join(HERE, ".venv-bench")
 FROM_PYPI = ("watchfiles", "watchdog[watchmedo]")
@@ -67,11 +69,11 @@ def _attempt(command: Sequence[str]) -> bool:
     return True
 
 
-def find(restarter: str) -> list[Tool | Missing]:
+def find(restarter: str, scratch: str) -> list[Tool | Missing]:
     """Every tool, or why it is missing.  `restarter` is the compiled C program."""
     return [
         Tool("C", "", lambda root, child: [restarter, root, *child], note="no debounce"),
-        *_reloaderd(),
+        *_reloaderd(scratch),
         _entr(),
         _watchfiles(),
         _watchmedo(),
@@ -88,18 +90,14 @@ def _version(command: Sequence[str]) -> str:
     return next((word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit()), "")
 
 
-def _reloaderd() -> list[Tool | Missing]:
-    script = os.path.join(os.path.dirname(sys.executable), "reloaderd")
-    program = [script] if os.path.exists(script) else [sys.executable, "-m", "reloaderd"]
-    asked = subprocess.run(
-        [*program, "watch", "--help"], capture_output=True, cwd="/", env=environment(), check=False
-    )
-    if asked.returncode != 0:
-        return [Missing("reloaderd", "pip install -e .")]
-    version = _version([*program, "--version"])
+def _reloaderd(scratch: str) -> list[Tool | Missing]:
+    program = install(scratch, HERE)
+    version = _version([program, "--version"]) if program else ""
+    if program is None or not version:
+        return [Missing("reloaderd", "pip install -e . (for what it needs)")]
 
     def with_options(*options: str) -> Callable[[str, Sequence[str]], list[str]]:
-        return lambda root, child: [*program, "watch", *options, root, "--", *child]
+        return lambda root, child: [program, "watch", *options, root, "--", *child]
 
     return [
         Tool("reloaderd", version, with_options()),
