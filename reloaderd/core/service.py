@@ -72,7 +72,7 @@ class Service:
         """What follows from one event."""
         commands = self._dispatch(event, now)
         commands += self._collect(now)
-        if not self._ready and not self.watcher.outstanding:
+        if not self._ready and not self.watcher.busy:
             commands += self._watching(now)
         return commands
 
@@ -184,8 +184,7 @@ class Service:
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
-        watcher = self.watcher
-        instants = [self.supervisor.deadline, watcher.deadline, watcher.snapshot.deadline, self._rewalk_at]
+        instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at]
         if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:

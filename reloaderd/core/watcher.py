@@ -3,23 +3,26 @@
 Rules (DESIGN 6.1):
 - The order is always arm, then list, then believe: what was there before the watch is in the
   listing, what came after it is in the events.
-- The event alone decides where it can.  A file that was closed without a write that we saw, or whose
-  inode was touched, is examined, and counts if it does not look as it did.
+- The event alone decides where it can; where it cannot, the file is in doubt (core.stamps).
 - Nothing in a directory that is ignored is ever armed, listed or examined.
 - A root that is gone takes its pending changes with it and is waited for: what counts is that it is back.
+- A directory that several followed links lead to is watched under the first path, and under another
+  when that goes.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from reloaderd.commands import Anchor, Arm, Command, Drop, Examine, FindRepository, Report
-from reloaderd.core.anchors import Anchors
+from reloaderd.commands import Command, Drop, Report
+from reloaderd.core.asks import Asks
+from reloaderd.core.ignorefiles import NAMES, IgnoreFiles
 from reloaderd.core.reasons import watch_failure
+from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules
-from reloaderd.core.snapshot import Snapshot
+from reloaderd.core.stamps import Stamps
 from reloaderd.core.watchtree import Node, WatchTree
 from reloaderd.events import (
     Anchored,
@@ -35,7 +38,6 @@ from reloaderd.events import (
 )
 from reloaderd.settings import ServiceSettings
 
-IGNORE_FILES = frozenset({".gitignore", ".reloaderdignore"})
 NAMING = frozenset({Kind.CREATED, Kind.ARRIVED, Kind.LEFT, Kind.DELETED})
 GONE = frozenset({Kind.LEFT, Kind.DELETED})
 VERSION_CONTROL = frozenset({".git", ".hg"})
@@ -44,9 +46,6 @@ SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 TOO_MANY = 50_000
 """Directories from which on a person is told: who named `/` by mistake does not know."""
-
-GONE_FOR = 0.5
-"""Seconds without a root before a person is told: an editor that replaces a file takes milliseconds."""
 
 
 class Change(NamedTuple):
@@ -63,181 +62,149 @@ class Watcher:
     def __init__(self, settings: ServiceSettings) -> None:
         self.rules = Rules(settings.rules, settings.roots)
         self.tree = WatchTree()
-        self.anchors = Anchors()
-        self.snapshot = Snapshot(self.tree)
         self.changes: list[Change] = []  # found and not yet taken by the service
         self.withdrawn: list[str] = []  # roots that are gone with all below them, not yet taken either
-        self.deadline: float | None = None  # when to tell of roots that are gone
-        self.outstanding = 0  # commands of ours that were not answered yet
-        self._settings = settings
+        self._name = settings.name
+        self._follow_links = settings.follow_links
+        self._asks = Asks(settings.name, settings.rules.gitignore)
+        self._roots = Roots(settings.roots)
+        self._stamps = Stamps(self.tree, self._asks)
+        self._ignore_files = IgnoreFiles(self.rules)
         self._locks: dict[int, str] = {}  # watch -> name of the lock
-        self._root_files: dict[str, int | None] = {}
-        self._replaced: set[str] = set()
-        self._doubts: dict[str, Kind] = {}
+        self._repositories: set[str] = set()  # directories whose repository was looked for
+        self._armed_roots: set[str] = set()
         self._warned: set[str] = set()
-        self._ignore_bases: dict[str, tuple[str, str]] = {}  # ignore file outside the roots -> (base, kind)
-        self._repositories: set[str] = set()
-        self._loaded: set[str] = set()
-        self._unknown: set[str] = set()  # directories with files that have no stamp
         self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
-        self._gone: set[str] = set()  # roots that are gone, not yet told
-
-    # Commands; each that is answered is counted
 
     def start(self) -> list[Command]:
         """Find the roots; all else follows from the answers."""
-        return [self._anchor(root) for root in self._settings.roots]
+        return [self._asks.anchor(root) for root in self._roots.paths]
 
     def look_everywhere(self) -> list[Command]:
         """Events were lost: compare everything with what is known of it."""
-        commands: list[Command] = [self._anchor(root) for root in self._settings.roots]
-        directories = [root for root in self._settings.roots if root in self.tree]
-        files = [root for root in self._root_files if self._here(root)]
+        commands: list[Command] = self.start()
+        directories = [root for root in self._roots.paths if root in self.tree]
+        files = [root for root in self._stamps.roots() if self._roots.here(root)]
         if directories:
-            commands.append(self._arm(Why.LOST, directories))
+            commands.append(self._asks.arm(Why.LOST, directories))
         if files:
-            commands.append(self._examine(Why.LOST, files))
+            commands.append(self._asks.examine(Why.LOST, files))
         return commands
 
     def baseline(self, at: float) -> None:
-        """A run starts: how the files look now is what it sees.  Look at those not known, from `at` on."""
-        files = [root for root, stamp in self._root_files.items() if stamp is None and self._here(root)]
-        self.snapshot.want(self._unknown, files, at)
-        self._unknown.clear()
+        """A run starts: see `Stamps.baseline`."""
+        self._stamps.baseline(at)
 
-    def _anchor(self, path: str) -> Command:
-        self.outstanding += 1
-        return Anchor(self._settings.name, path, path in self._ignore_bases)
-
-    def _arm(self, why: Why, paths: Sequence[str]) -> Command:
-        self.outstanding += 1
-        return Arm(self._settings.name, why, paths)
-
-    def _examine(self, why: Why | None, paths: Sequence[str]) -> Command:
-        self.outstanding += 1
-        return Examine(self._settings.name, why, paths)
-
-    def _find_repository(self, path: str) -> Command:
-        self.outstanding += 1
-        self._repositories.add(path)
-        return FindRepository(self._settings.name, path, self._settings.rules.gitignore)
-
-    def _drop(self, watches: Iterable[int]) -> list[Command]:
-        unused = [watch for watch in watches if watch >= 0 and not self.uses(watch)]
-        return [Drop(unused)] if unused else []
+    def tick(self, now: float) -> list[Command]:
+        """Serve what is due: tell of roots that stay away, take stamps that are missing."""
+        gone = self._roots.stay_away(now)
+        told = [self._warning(f"{root} is gone; waiting for it to come back") for root in gone]
+        return told + self._stamps.tick(now)
 
     # What it knows
 
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        return min(
+            (at for at in (self._roots.deadline, self._stamps.deadline) if at is not None), default=None
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that it asked was not answered yet."""
+        return self._asks.outstanding > 0
+
     def uses(self, watch: int) -> bool:
         """Whether this service needs `watch`."""
-        return self.tree.uses(watch) or watch in self._locks or self.anchors.uses(watch)
+        return self.tree.uses(watch) or watch in self._locks or self._roots.anchors.uses(watch)
 
     def watches(self) -> int:
         """How many of the kernel's watches it holds."""
-        return len({*self.tree.watches(), *self.anchors.watches(), *self._locks})
+        return len({*self.tree.watches(), *self._roots.anchors.watches(), *self._locks})
 
     def lock_name(self, watch: int) -> str:
         """The name of the lock that is watched for under `watch`; '' if that is no such watch."""
         return self._locks.get(watch, "")
 
-    def missing(self) -> list[str]:
-        """The roots that are not there now."""
-        return [root for root in self._settings.roots if not self._here(root)]
+    def _drop(self, watches: Iterable[int]) -> list[Command]:
+        unused = [watch for watch in watches if watch >= 0 and not self.uses(watch)]
+        return [Drop(unused)] if unused else []
 
-    def _here(self, root: str) -> bool:
-        anchored = self.anchors.get(root)
-        return anchored is not None and anchored.identity is not None
+    def _warning(self, text: str) -> Command:
+        return Report("warning", self._name, {"text": text})
 
     # Roots, and ignore files outside them
 
     def anchored(self, event: Anchored, now: float) -> list[Command]:
         """A path was found, or found missing."""
-        self.outstanding -= 1
-        former, unused = self.anchors.put(event)
+        self._asks.answered()
+        former, unused = self._roots.anchors.put(event)
         commands = self._drop(unused)
-        if event.path in self._ignore_bases:
-            return commands + self._ignore_file(event.path, event.text)
-        replaced = event.path in self._replaced
-        self._replaced.discard(event.path)
-        if former is None:
-            return commands + self._root_at_start(event)
-        if event.identity is None:
-            return commands + (self._root_gone(event.path, now) if former.identity is not None else [])
-        if former.identity == event.identity and not replaced:
-            return commands
-        if not event.is_dir:
-            self.changes.append(Change(event.path, Kind.ARRIVED, existed=True))
-            self._root_files[event.path] = None
-            return commands + self._forget(event.path)
-        if former.is_dir and former.identity is not None:
-            return commands + self._root_replaced(event)
-        self._root_files.pop(event.path, None)
-        self.changes.append(Change(event.path, Kind.CREATED, existed=False))
-        return [*commands, self._arm(Why.APPEARED, [event.path])]
+        if self._ignore_files.is_outside(event.path):
+            changed = self._ignore_files.load_again(event.path, event.text)
+            return commands + (self._sift(self._roots.paths) if changed else [])
+        match self._roots.judge(event, former, now):
+            case Found.FIRST:
+                return commands + self._root_at_start(event)
+            case Found.GONE:
+                self.withdrawn.append(event.path)
+                if self._stamps.is_root(event.path):
+                    self._stamps.lose(event.path)
+                return commands + self._forget(event.path)
+            case Found.BACK | Found.REPLACED:
+                return commands + self._root_replaced(event)
+            case Found.SAME:
+                return commands
 
     def _root_at_start(self, event: Anchored) -> list[Command]:
         if event.identity is None:
             return [self._warning(f"{event.path} is not there; waiting for it")]
         if event.is_dir:
             return [self._find_repository(event.path)]
-        self._root_files[event.path] = None
+        self._stamps.add_root(event.path)
         return [self._find_repository(_parent(event.path))]
 
-    def _root_gone(self, root: str, now: float) -> list[Command]:
-        self.withdrawn.append(root)
-        self._gone.add(root)
-        self.deadline = now + GONE_FOR
-        if root in self._root_files:
-            self._root_files[root] = None
-        return self._forget(root)
-
-    def tick(self, now: float) -> list[Command]:
-        """Serve what is due: tell of roots that stay away, take stamps that are missing."""
-        commands: list[Command] = []
-        if self.deadline is not None and now >= self.deadline:
-            self.deadline = None
-            gone, self._gone = sorted(self._gone), set()
-            texts = [f"{root} is gone; waiting for it to come back" for root in gone if not self._here(root)]
-            commands += [self._warning(text) for text in texts]
-        paths = self.snapshot.slice(now)
-        if paths:
-            commands.append(self._examine(None, paths))
-        return commands
-
     def _root_replaced(self, event: Anchored) -> list[Command]:
-        self.changes.append(Change(event.path, Kind.CREATED, existed=True))
-        return [*self._forget(event.path), self._arm(Why.APPEARED, [event.path])]
+        self.changes.append(Change(event.path, Kind.ARRIVED, existed=not event.is_dir))
+        commands = self._forget(event.path)
+        if not event.is_dir:
+            self._stamps.add_root(event.path)
+            return commands
+        self._stamps.remove_root(event.path)
+        return [*commands, self._asks.arm(Why.APPEARED, [event.path])]
+
+    def _sift(self, directories: Iterable[str]) -> list[Command]:
+        """The rules changed: watch and count below these what counts now."""
+        known = [path for path in directories if path in self.tree]
+        return [self._asks.arm(Why.RULES, known)] if known else []
+
+    # Repositories
+
+    def _find_repository(self, path: str) -> Command:
+        self._repositories.add(path)
+        return self._asks.find_repository(path)
 
     def repository_found(self, event: RepositoryFound) -> list[Command]:
         """What version control says about a root, or about a directory below one."""
-        self.outstanding -= 1
+        self._asks.answered()
         if event.watch >= 0:
             self._locks[event.watch] = event.lock
-        commands: list[Command] = []
-        changed = False
-        for file in event.files:
-            changed = self.rules.load(file.path, file.base, file.text, file.kind) or changed
-            self._ignore_bases[file.path] = (file.base, file.kind)
-            if self.anchors.get(file.path) is None:
-                commands.append(self._anchor(file.path))
-        if event.path in self._settings.roots:
-            commands.append(self._arm(Why.START, [event.path]))
-        elif changed and event.path in self.tree:
-            commands.append(self._arm(Why.RULES, [event.path]))
-        return commands
-
-    def _ignore_file(self, path: str, text: str | None) -> list[Command]:
-        base, kind = self._ignore_bases[path]
-        if not self.rules.load(path, base, text, kind):
-            return []
-        directories = [root for root in self._settings.roots if root in self.tree]
-        return [self._arm(Why.RULES, directories)] if directories else []
+        changed = self._ignore_files.load_found(event.files)
+        anchors = self._roots.anchors
+        commands: list[Command] = [
+            self._asks.anchor(file.path, read=True) for file in event.files if anchors.get(file.path) is None
+        ]
+        if event.path in self._roots and event.path not in self._armed_roots:
+            self._armed_roots.add(event.path)
+            return [*commands, self._asks.arm(Why.START, [event.path])]
+        return commands + (self._sift([event.path]) if changed else [])
 
     # Directories
 
     def armed(self, event: Armed, now: float) -> list[Command]:
         """Directories are watched and listed: take them in, go on with those below."""
-        self.outstanding -= 1
+        self._asks.answered()
         commands: list[Command] = []
         below: list[str] = []
         files: list[str] = []
@@ -246,26 +213,27 @@ class Watcher:
                 commands += self._not_armed(listing, event.why)
             else:
                 commands += self._listed(listing, event.why, below, files)
-        self._unknown.update(listing.path for listing in event.listings)
+        for listing in event.listings:
+            self._stamps.lose_in(listing.path)
         if len(self.tree) > TOO_MANY and "" not in self._warned:
             self._warned.add("")
             commands.append(self._warning(f"more than {TOO_MANY:,} directories to watch: is the PATH right?"))
         if event.why is not Why.START and event.why is not Why.APPEARED:  # those two end in a start
-            self.baseline(now)
+            self._stamps.baseline(now)
         if files:
-            commands.append(self._examine(Why.LOST, files))
+            commands.append(self._asks.examine(Why.LOST, files))
         if below:
-            commands.append(self._arm(event.why, below))
+            commands.append(self._asks.arm(event.why, below))
         return commands
 
     def _listed(self, listing: Listing, why: Why, below: list[str], files: list[str]) -> list[Command]:
         path = listing.path
-        if self._settings.follow_links and self._seen_elsewhere(listing):
+        if self._follow_links and self._seen_elsewhere(listing):
             self._twins.setdefault(listing.watch, []).append(path)
             return []
-        rules_changed = self._load_texts(listing)
+        rules_changed = self._ignore_files.load_listed(listing)
         subdirs, plain = listing.dirs, listing.files
-        if listing.links and self._settings.follow_links:
+        if listing.links and self._follow_links:
             subdirs = subdirs + listing.links
         elif listing.links:
             plain = plain + listing.links
@@ -281,25 +249,13 @@ class Watcher:
         if why is Why.LOST:
             files += [prefix + name for name in counted]
         if why is Why.REREAD and rules_changed:
-            commands.append(self._arm(Why.RULES, [path]))
+            commands += self._sift([path])
         everything = why is not Why.APPEARED and why is not Why.REREAD
         below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
         at_top = not (VERSION_CONTROL.isdisjoint(listing.dirs) and VERSION_CONTROL.isdisjoint(listing.files))
         if at_top and path not in self._repositories:
             commands.append(self._find_repository(path))
         return commands
-
-    def _load_texts(self, listing: Listing) -> bool:
-        if not listing.texts and not self._loaded:
-            return False
-        changed = False
-        for name in IGNORE_FILES:
-            file = _join(listing.path, name)
-            text = listing.texts.get(name)
-            if text is not None or file in self._loaded:
-                changed = self.rules.load(file, listing.path, text, name[1:]) or changed
-                self._loaded.add(file)
-        return changed
 
     def _seen_elsewhere(self, listing: Listing) -> bool:
         """Whether the same directory is watched under another path already: links may lead in circles."""
@@ -317,18 +273,19 @@ class Watcher:
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
         forgotten = self.tree.forget(path)
+        self._repositories = {one for one in self._repositories if not _is_below(one, path)}
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
         twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
-        again = [twin for twin in twins if twin != path and not twin.startswith(path + "/")]
-        return self._drop(forgotten.watches) + ([self._arm(Why.RULES, again)] if again else [])
+        again = [twin for twin in twins if not _is_below(twin, path)]
+        return self._drop(forgotten.watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
 
     # Events of a source
 
     def entry_changed(self, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         """One name in one watched directory changed."""
         commands: list[Command] = []
-        for path in self.anchors.through(event.watch, event.name):
+        for path in self._roots.anchors.through(event.watch, event.name):
             commands += self._on_the_way(path, event, in_batch)
         for node in list(self.tree.at(event.watch)):
             if event.is_dir:
@@ -339,31 +296,36 @@ class Watcher:
 
     def watch_ended(self, event: WatchEnded) -> list[Command]:
         """The kernel dropped a watch that is still needed: an unmount, or a deletion told out of turn."""
-        paths = self.anchors.resting_on(event.watch)
+        paths = self._roots.anchors.resting_on(event.watch)
         nodes = [node.path for node in self.tree.lose(event.watch)]
-        roots = [path for path in nodes if path in self._settings.roots]
-        self._replaced.update(roots)
-        commands = [self._anchor(path) for path in dict.fromkeys([*paths, *roots])]
+        roots = [path for path in nodes if path in self._roots]
+        for root in roots:
+            self._roots.suspect(root)
+        commands: list[Command] = [self._look(path) for path in dict.fromkeys([*paths, *roots])]
+        if self._locks.pop(event.watch, None) is not None:
+            commands += [self._find_repository(root) for root in self._armed_roots]
         rest = [path for path in nodes if path not in roots]
-        return [*commands, self._arm(Why.LOST, rest)] if rest else commands
+        return [*commands, self._asks.arm(Why.LOST, rest)] if rest else commands
 
     def watch_moved(self, event: WatchMoved) -> list[Command]:
         """A directory on the way to a path went away itself."""
-        return [self._anchor(path) for path in self.anchors.resting_on(event.watch)]
+        return [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
 
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
-        last = self.anchors.ends_at(path, event.watch, event.name)
+        last = self._roots.anchors.ends_at(path, event.watch, event.name)
         if event.kind in NAMING:
             if last:
-                self._replaced.add(path)
-            return [self._anchor(path)]
-        if not last:
-            return []
-        if path in self._ignore_bases:
-            return [self._anchor(path)] if event.kind is Kind.CLOSED else []
-        if path in self._root_files:
+                self._roots.suspect(path)
+            return [self._look(path)]
+        if last and self._ignore_files.is_outside(path):
+            return [self._look(path)] if event.kind is Kind.CLOSED else []
+        if last and self._stamps.is_root(path):
             return self._content(path, event.kind, in_batch)
         return []
+
+    def _look(self, path: str) -> Command:
+        """Find a root, or an ignore file outside them, again."""
+        return self._asks.anchor(path, read=self._ignore_files.is_outside(path))
 
     def _directory(self, node: Node, event: EntryChanged) -> list[Command]:
         path = _join(node.path, event.name)
@@ -380,13 +342,13 @@ class Watcher:
         if event.name not in node.dirs:
             node.dirs.append(event.name)
         self._warned.discard(path)
-        return [*commands, self._arm(Why.APPEARED, [path])]
+        return [*commands, self._asks.arm(Why.APPEARED, [path])]
 
     def _file(self, node: Node, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         path = _join(node.path, event.name)
         commands: list[Command] = []
-        if event.name in IGNORE_FILES and event.kind not in (Kind.CREATED, Kind.WRITTEN, Kind.TOUCHED):
-            commands = [self._arm(Why.REREAD, [node.path])]
+        if event.name in NAMES and event.kind not in (Kind.CREATED, Kind.WRITTEN, Kind.TOUCHED):
+            commands = [self._asks.arm(Why.REREAD, [node.path])]
         if self.rules.verdict(path).action == "ignore":
             return commands
         if event.kind in NAMING and path in self.tree:  # it was a link that is followed
@@ -398,58 +360,28 @@ class Watcher:
             return commands
         if event.kind in NAMING or event.kind is Kind.WRITTEN:
             existed = self.tree.add_file(node, event.name)
-            self._unknown.add(node.path)
+            self._stamps.lose_in(node.path)
             self.changes.append(Change(path, event.kind, existed))
-            if self._settings.follow_links and event.kind in NAMING:
-                commands.append(self._arm(Why.APPEARED, [path]))
+            if self._follow_links and event.kind in NAMING:
+                commands.append(self._asks.arm(Why.APPEARED, [path]))
             return commands
         return commands + self._content(path, event.kind, in_batch)
 
     def _content(self, path: str, kind: Kind, in_batch: BatchView) -> list[Command]:
         """The file is there: is this the end of a write that we saw, a write that we did not see, or none."""
         if kind is Kind.WRITTEN or (kind is Kind.CLOSED and in_batch.being_written(path)):
-            self._set_stamp(path, None)
+            self._stamps.lose(path)
             self.changes.append(Change(path, kind, existed=True))
             return []
         if path in in_batch and kind is Kind.TOUCHED:
             return []
-        self._doubts[path] = kind
-        return [self._examine(None, [path])]
-
-    # Stamps
+        return self._stamps.doubt(path, kind)
 
     def examined(self, event: Examined, now: float) -> list[Command]:
-        """How files look: an answer to a doubt, or the first look."""
-        self.outstanding -= 1
-        for path, stamp in event.stamps.items():
-            kind = self._doubts.pop(path, None)
-            if stamp is None:
-                continue
-            if kind is not None or event.why is Why.LOST:
-                if self._stamp(path) != stamp.value:
-                    self._set_stamp(path, None)
-                    self.changes.append(Change(path, kind or Kind.CLOSED, existed=True))
-            elif stamp.young:
-                self.snapshot.again(_parent(path), now)
-            else:
-                self._set_stamp(path, stamp.value)
+        """How files look."""
+        self._asks.answered()
+        self.changes += [Change(path, kind, existed=True) for path, kind in self._stamps.examined(event, now)]
         return []
-
-    def _stamp(self, path: str) -> int | None:
-        if path in self._root_files:
-            return self._root_files[path]
-        return self.tree.stamp(path)
-
-    def _set_stamp(self, path: str, value: int | None) -> None:
-        if path in self._root_files:
-            self._root_files[path] = value
-        else:
-            self.tree.set_stamp(path, value)
-            if value is None:
-                self._unknown.add(_parent(path))
-
-    def _warning(self, text: str) -> Command:
-        return Report("warning", self._settings.name, {"text": text})
 
 
 class BatchView(Protocol):
@@ -466,3 +398,7 @@ def _join(directory: str, name: str) -> str:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0] or "/"
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
