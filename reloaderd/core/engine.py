@@ -61,6 +61,7 @@ class Engine:
         self._asks: str | None = None  # the service whose child asked for the terminal
         self._lent = False
         self._closing = False
+        self._ended = False
         self._signum = 0
         self._status = 0
 
@@ -200,6 +201,9 @@ class Engine:
         return self._end() if done else []
 
     def _end(self) -> list[Command]:
+        if self._ended:  # services that end together say so one by one
+            return []
+        self._ended = True
         status = 128 + self._signum if self._signum else self._status
         reports: list[Command] = [Report("closed", name, {}) for name in self.services]
         return [*self._take_back(), *reports, Quit(status, self._signum)]

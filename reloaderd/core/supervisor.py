@@ -103,6 +103,9 @@ TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
 
 del S, In, Do
 
+ALIVE = frozenset({State.RUNNING, State.STOPPING, State.KILLING, State.CLOSING})
+"""The states of a run that is not over."""
+
 UNKILLABLE = 2.0
 """Seconds after SIGKILL when a process that is still there is stuck in the kernel (state D)."""
 
@@ -160,9 +163,11 @@ class Supervisor:
 
     def change(self, now: float) -> list[Command]:
         """A batch settled, or someone asked for a restart."""
-        self._plan = Input.AGAIN
         self._crashes.reset()
         self._failures = 0
+        if self.starting or (self.state, Input.CHANGE) not in TRANSITIONS:
+            return []  # a run that is about to start sees it; an end is not called off
+        self._plan = Input.AGAIN
         return self._handle(Input.CHANGE, now)
 
     def close(self, signum: int, now: float) -> list[Command]:
@@ -171,6 +176,9 @@ class Supervisor:
         A person's Ctrl-C or Ctrl-\\ reaches the child as it is; other reasons use the stop signal.
         """
         self._plan = Input.DONE
+        if self.starting:  # and nothing was started yet
+            self.starting = False
+            return self._over(now)
         if self.state is not State.CLOSING:
             self._closing_signal = signum
         return self._handle(Input.CLOSE, now)
@@ -196,7 +204,7 @@ class Supervisor:
 
     def child(self, event: ChildStarted | StartFailed | ChildEnded | RunGone, now: float) -> list[Command]:
         """A report about a run; one about an earlier run is dropped here and only here."""
-        if event.run != self.run:
+        if event.run != self.run or self.starting or self.state not in ALIVE:
             return []
         if isinstance(event, ChildStarted):
             return self._child_started(event, now)
