@@ -71,9 +71,7 @@ class Rules:
             self._states.clear()
         return [line.text for line in lines] != [line.text for line in before]
 
-    def partition(
-        self, directory: str, dirs: Sequence[str], files: Sequence[str]
-    ) -> tuple[list[str], list[str]]:
+    def partition(self, directory: str, dirs: list[str], files: list[str]) -> tuple[list[str], list[str]]:
         """Of the names in a directory that is not ignored: directories to go into, files that count."""
         directory = _key(directory)
         chain = self._chain(directory)
@@ -115,19 +113,17 @@ class Rules:
 
     # One directory
 
-    def _kept(
-        self, chain: Chain, state: State, directory: str, names: Sequence[str], is_dir: bool
-    ) -> list[str]:
-        """Those of `names` that count: most match no line and are settled together."""
+    def _kept(self, chain: Chain, state: State, directory: str, names: list[str], is_dir: bool) -> list[str]:
+        """Those of `names` that count, the same list where all do: most match no line."""
         if not names:
-            return []
+            return names
         suspects = chain.suspects.among(directory, names)
         named = self._named.get(directory)
         if named:
             suspects = [*suspects, *named]
         if not suspects:
             if state is OPEN and (is_dir or not self._judge.restricted):
-                return list(names)
+                return names
             return self._unsuspected(state, names, is_dir)
         known = {name: self._counts(chain, state, directory, name, is_dir) for name in suspects}
         clear = [name for name in names if name not in known]
@@ -188,6 +184,12 @@ class Rules:
         chain = self._chains.get(directory)
         if chain is not None:
             return chain
+        above = self._chains.get(directory.rpartition("/")[0])
+        if above is not None and directory not in self._files and directory not in self._options:
+            if len(self._chains) >= REMEMBERED:
+                self._chains.clear()
+            self._chains[directory] = above
+            return above
         missing = []
         while chain is None:
             chain = self._chains.get(directory)

@@ -8,6 +8,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reloaderd.commands import Command
 from reloaderd.core.asks import Asks
 from reloaderd.core.snapshot import Snapshot
@@ -51,11 +53,11 @@ class Stamps:
         """The file changed: how it looks is not known any more."""
         self._set(path, None)
         if path not in self._root_files:
-            self.lose_in(path.rpartition("/")[0] or "/")
+            self.lose_in([path.rpartition("/")[0] or "/"])
 
-    def lose_in(self, directory: str) -> None:
-        """There may be files without a stamp in there."""
-        self._unknown.add(directory)
+    def lose_in(self, directories: Iterable[str]) -> None:
+        """There may be files without a stamp in these."""
+        self._unknown.update(directories)
 
     def baseline(self, at: float) -> None:
         """A run starts: how the files look now is what it sees.  Look at those not known, from `at` on."""

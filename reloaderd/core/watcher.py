@@ -23,7 +23,7 @@ from reloaderd.core.reasons import watch_failure
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules
 from reloaderd.core.stamps import Stamps
-from reloaderd.core.watchtree import Node, WatchTree
+from reloaderd.core.watchtree import Difference, Node, WatchTree
 from reloaderd.events import (
     Anchored,
     Armed,
@@ -41,6 +41,9 @@ from reloaderd.settings import ServiceSettings
 NAMING = frozenset({Kind.CREATED, Kind.ARRIVED, Kind.LEFT, Kind.DELETED})
 GONE = frozenset({Kind.LEFT, Kind.DELETED})
 VERSION_CONTROL = frozenset({".git", ".hg"})
+TELLING = frozenset({Why.APPEARED, Why.LOST})
+"""Reasons to list for which a file that was not known is a change."""
+
 SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors of arming that only mean that the directory is gone again."""
 
@@ -212,9 +215,8 @@ class Watcher:
             if listing.error:
                 commands += self._not_armed(listing, event.why)
             else:
-                commands += self._listed(listing, event.why, below, files)
-        for listing in event.listings:
-            self._stamps.lose_in(listing.path)
+                self._listed(listing, event.why, commands, below, files)
+        self._stamps.lose_in([listing.path for listing in event.listings])
         if len(self.tree) > TOO_MANY and "" not in self._warned:
             self._warned.add("")
             commands.append(self._warning(f"more than {TOO_MANY:,} directories to watch: is the PATH right?"))
@@ -226,36 +228,49 @@ class Watcher:
             commands.append(self._asks.arm(event.why, below))
         return commands
 
-    def _listed(self, listing: Listing, why: Why, below: list[str], files: list[str]) -> list[Command]:
-        path = listing.path
+    def _listed(
+        self, listing: Listing, why: Why, commands: list[Command], below: list[str], files: list[str]
+    ) -> None:
+        """Take in one listing; adds what follows to the lists.  A large tree comes this way at the start."""
+        path, watch, _, dirs, counted, links, _ = listing
         if self._follow_links and self._seen_elsewhere(listing):
-            self._twins.setdefault(listing.watch, []).append(path)
-            return []
+            self._twins.setdefault(watch, []).append(path)
+            return
         rules_changed = self._ignore_files.load_listed(listing)
-        subdirs, plain = listing.dirs, listing.files
-        if listing.links and self._follow_links:
-            subdirs = subdirs + listing.links
-        elif listing.links:
-            plain = plain + listing.links
-        dirs, counted = self.rules.partition(path, subdirs, plain)
-        difference = self.tree.take(listing, dirs, counted)
+        if not (VERSION_CONTROL.isdisjoint(dirs) and VERSION_CONTROL.isdisjoint(counted)):
+            commands += [] if path in self._repositories else [self._find_repository(path)]
+        if links and self._follow_links:
+            dirs = dirs + links
+        elif links:
+            counted = counted + links
+        dirs, counted = self.rules.partition(path, dirs, counted)
         prefix = path if path == "/" else path + "/"
-        commands = self._drop(difference.unused)
-        for name in difference.gone_dirs:
-            commands += self._forget(prefix + name, counts=why is not Why.RULES)
-        if why in (Why.APPEARED, Why.LOST):
-            self.changes += [Change(file, Kind.CREATED, existed=False) for file in difference.appeared]
-            self.changes += [Change(file, Kind.DELETED, existed=True) for file in difference.vanished]
+        if path in self.tree:
+            self._compare(self.tree.renew(path, watch, dirs, counted), prefix, why, commands)
+            everything = why is not Why.APPEARED and why is not Why.REREAD
+            below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
+        else:
+            self.tree.add(path, watch, dirs, counted)
+            below += [prefix + name for name in dirs]
+            if why in TELLING:
+                self.changes += [Change(prefix + name, Kind.CREATED, existed=False) for name in counted]
         if why is Why.LOST:
             files += [prefix + name for name in counted]
         if why is Why.REREAD and rules_changed:
             commands += self._sift([path])
-        everything = why is not Why.APPEARED and why is not Why.REREAD
-        below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
-        at_top = not (VERSION_CONTROL.isdisjoint(listing.dirs) and VERSION_CONTROL.isdisjoint(listing.files))
-        if at_top and path not in self._repositories:
-            commands.append(self._find_repository(path))
-        return commands
+
+    def _compare(self, difference: Difference, prefix: str, why: Why, commands: list[Command]) -> None:
+        """A directory was listed again: what is different, and whether that is a change."""
+        commands += self._drop(difference.unused)
+        for name in difference.gone_dirs:
+            commands += self._forget(prefix + name, counts=why is not Why.RULES)
+        if why in TELLING:
+            self.changes += [
+                Change(prefix + name, Kind.CREATED, existed=False) for name in difference.appeared
+            ]
+            self.changes += [
+                Change(prefix + name, Kind.DELETED, existed=True) for name in difference.vanished
+            ]
 
     def _seen_elsewhere(self, listing: Listing) -> bool:
         """Whether the same directory is watched under another path already: links may lead in circles."""
@@ -264,7 +279,10 @@ class Watcher:
     def _not_armed(self, listing: Listing, why: Why) -> list[Command]:
         if listing.error in SILENT:
             return self._forget(listing.path, counts=why is not Why.RULES)
-        self.tree.take(listing, [], [])
+        if listing.path in self.tree:
+            self.tree.renew(listing.path, listing.watch, [], [])
+        else:
+            self.tree.add(listing.path, listing.watch, [], [])
         if listing.path in self._warned:
             return []
         self._warned.add(listing.path)
@@ -360,7 +378,7 @@ class Watcher:
             return commands
         if event.kind in NAMING or event.kind is Kind.WRITTEN:
             existed = self.tree.add_file(node, event.name)
-            self._stamps.lose_in(node.path)
+            self._stamps.lose_in([node.path])
             self.changes.append(Change(path, event.kind, existed))
             if self._follow_links and event.kind in NAMING:
                 commands.append(self._asks.arm(Why.APPEARED, [path]))

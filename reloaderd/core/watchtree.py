@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from reloaderd.events import Listing
-
 
 class Node:
     """One watched directory."""
@@ -29,8 +27,8 @@ class Node:
 
 
 class Difference(NamedTuple):
-    """What a listing told: absolute paths of files, the names of directories that are gone, and the
-    watch of the directory that was there before, if nobody here needs it any more."""
+    """What a listing told: names of files, names of directories that are gone, and the watch of the
+    directory that was there before, if nobody here needs it any more."""
 
     appeared: list[str]
     vanished: list[str]
@@ -73,31 +71,28 @@ class WatchTree:
         """Whether any node needs `watch`."""
         return watch in self._by_watch
 
-    def take(self, listing: Listing, dirs: list[str], files: list[str]) -> Difference:
-        """Make or renew the node of a listing; `dirs` and `files` are those of its names that count."""
-        path = listing.path
-        node = self._nodes.get(path)
-        if node is None:
-            node = self._nodes[path] = Node(path, -1)
+    def add(self, path: str, watch: int, dirs: list[str], files: list[str]) -> None:
+        """A directory that was not known; `dirs` and `files` are those of its names that count."""
+        node = self._nodes[path] = Node(path, watch)
+        node.dirs = dirs
+        node.files = dict.fromkeys(files)
+        self._map(node)
+
+    def renew(self, path: str, watch: int, dirs: list[str], files: list[str]) -> Difference:
+        """A known directory was listed again, maybe under another watch: what is different."""
+        node = self._nodes[path]
         unused: list[int] = []
-        if node.watch != listing.watch:
+        if node.watch != watch:
             if self._unmap(node):
                 unused.append(node.watch)
-            node.watch = listing.watch
-            if listing.watch >= 0:
-                self._by_watch.setdefault(listing.watch, []).append(node)
-        prefix = path if path == "/" else path + "/"
+            node.watch = watch
+            self._map(node)
         known = node.files
-        if known:
-            present = set(files)
-            vanished = [prefix + name for name in known if name not in present]
-            appeared = [prefix + name for name in files if name not in known]
-            node.files = {name: known.get(name) for name in files}
-        else:
-            vanished = []
-            appeared = [prefix + name for name in files]
-            node.files = dict.fromkeys(files)
-        gone = [name for name in node.dirs if name not in dirs] if node.dirs else []
+        present = set(files)
+        vanished = [name for name in known if name not in present]
+        appeared = [name for name in files if name not in known]
+        node.files = {name: known.get(name) for name in files}
+        gone = [name for name in node.dirs if name not in dirs]
         node.dirs = dirs
         return Difference(appeared, vanished, gone, unused)
 
@@ -179,6 +174,10 @@ class WatchTree:
     def _locate(self, path: str) -> tuple[Node | None, str]:
         parent, _, name = path.rpartition("/")
         return self._nodes.get(parent or "/"), name
+
+    def _map(self, node: Node) -> None:
+        if node.watch >= 0:
+            self._by_watch.setdefault(node.watch, []).append(node)
 
     def _unmap(self, node: Node) -> bool:
         """Take `node` off its watch; whether that leaves the watch without any."""
