@@ -4,6 +4,8 @@ Rules:
 - One thread, one wait.  With nothing due the wait has no limit.
 - What a command brings about at once (a listing, a stamp) is handled before anything else, so
   that the engine's answers are never out of turn.
+- A line for the person never delays the stop of a child: it is written when the commands around it
+  are carried out, but before anything that may take long or has a say on the screen.
 - The keepers are forked before anything heavy is imported: they stay small.
 """
 
@@ -113,6 +115,7 @@ class Loop:
         self._terminal = terminal
         self._tell = tell
         self._leaders: dict[str, int] = {}  # service -> pid of its latest child
+        self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
         # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.
         self._selector = selectors.SelectSelector()
@@ -161,6 +164,12 @@ class Loop:
                 stack += reversed(perform(self, item))
             else:
                 stack += reversed(self._handle(item))
+        self._say()
+
+    def _say(self) -> None:
+        for report in self._untold:
+            self._tell(report)
+        self._untold.clear()
 
     def _handle(self, event: Event) -> Sequence[do.Command]:
         if isinstance(event, ChildStarted):
@@ -172,6 +181,7 @@ class Loop:
     # Watching
 
     def _arm(self, command: do.Arm) -> Sequence[Event]:
+        self._say()
         from reloaderd.kernel.files import list_directory
 
         listings = [list_directory(self._source, path) for path in command.paths]
@@ -204,6 +214,7 @@ class Loop:
     # Runs
 
     def _start_child(self, command: do.StartChild) -> Sequence[Event]:
+        self._say()
         self._children[command.service].start(command.run, command.environ)
         return ()
 
@@ -235,13 +246,14 @@ class Loop:
         return ()
 
     def _stop_self(self, command: do.StopSelf) -> Sequence[Event]:
+        self._say()
         self._signals.stop_self()
         return ()
 
     # What a person sees
 
     def _report(self, command: do.Report) -> Sequence[Event]:
-        self._tell(command)
+        self._untold.append(command)
         return ()
 
     def _quit(self, command: do.Quit) -> Sequence[Event]:

@@ -47,6 +47,9 @@ TELLING = frozenset({Why.APPEARED, Why.LOST})
 SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors of arming that only mean that the directory is gone again."""
 
+SLICE = 500
+"""Directories that are armed and listed at once: what bounds the memory of a large tree's listings."""
+
 TOO_MANY = 50_000
 """Directories from which on a person is told: who named `/` by mistake does not know."""
 
@@ -224,8 +227,8 @@ class Watcher:
             self._stamps.baseline(now)
         if files:
             commands.append(self._asks.examine(Why.LOST, files))
-        if below:
-            commands.append(self._asks.arm(event.why, below))
+        for start in range(0, len(below), SLICE):
+            commands.append(self._asks.arm(event.why, below[start : start + SLICE]))
         return commands
 
     def _listed(
