@@ -27,6 +27,7 @@ from reloaderd.events import (
     Armed,
     ChildStarted,
     Drained,
+    EntryChanged,
     Event,
     Examined,
     SignalArrived,
@@ -115,6 +116,7 @@ class Loop:
         self._terminal = terminal
         self._tell = tell
         self._leaders: dict[str, int] = {}  # service -> pid of its latest child
+        self._woken = time.monotonic()
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
         # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.
@@ -150,6 +152,7 @@ class Loop:
             ready = self._selector.select(0)
         else:
             ready = self._selector.select(None if deadline is None else deadline - now)
+        self._woken = time.monotonic()
         for key, _ in ready:
             self._carry(key.data.read())
         self._carry(self._engine.tick(time.monotonic()))
@@ -174,6 +177,8 @@ class Loop:
     def _handle(self, event: Event) -> Sequence[do.Command]:
         if isinstance(event, ChildStarted):
             self._leaders[event.service] = event.pid
+        elif isinstance(event, EntryChanged):  # it happened before we woke, however long the others took
+            return self._engine.handle(event, self._woken)
         elif isinstance(event, SignalArrived) and event.signum == SIGCHLD:
             reap_strays()
         return self._engine.handle(event, time.monotonic())

@@ -47,10 +47,13 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def listed_children(pid: int) -> list[int]:
-    """The children of `pid`, from the kernel's lists; empty when there is no such process."""
+    """The children of `pid`, from the kernel's lists; empty when there is no such process.
+
+    We ourselves have one thread.
+    """
     found: list[int] = []
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = [str(pid)] if pid == os.getpid() else os.listdir(f"/proc/{pid}/task")
     except OSError:
         return found
     for thread in threads:
