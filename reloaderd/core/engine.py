@@ -100,10 +100,11 @@ class Engine:
         if service is None:
             return []
         current = getattr(event, "run", service.supervisor.run) == service.supervisor.run
+        by_itself = service.supervisor.state is State.RUNNING
         commands = service.handle(event, now)
         if current and isinstance(event, ChildEnded) and self._lent and self._asks == event.service:
             commands = [*self._take_back(), *commands]
-            if event.status in (-SIGINT, -SIGQUIT):  # the terminal's Ctrl-C reached the child alone
+            if by_itself and event.status in (-SIGINT, -SIGQUIT):  # Ctrl-C reached the child alone
                 commands += self._close(-event.status, now)
         if current and isinstance(event, RunGone) and self._asks == event.service:
             commands = [*self._take_back(), *commands]
