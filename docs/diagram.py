@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reloaderd.core.supervisor import TRANSITIONS, Input, State
+from reloaderd.core.transitions import TRANSITIONS, Input, State
 
 PAGE = Path(__file__).with_name("supervisor.md")
 OPEN, CLOSE = "```mermaid\n", "```\n"

@@ -34,7 +34,7 @@ from reloaderd.commands import (
     StopSelf,
 )
 from reloaderd.core.service import Service
-from reloaderd.core.supervisor import State
+from reloaderd.core.transitions import State
 from reloaderd.events import (
     ChildEnded,
     ChildStopped,

@@ -13,7 +13,8 @@ from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
-from reloaderd.core.supervisor import State, Supervisor
+from reloaderd.core.supervisor import Supervisor
+from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
     Anchored,

@@ -1,7 +1,6 @@
-"""The life of one service's child: one literal table of states, inputs and effects.
+"""The life of one service's child, by the table in transitions.
 
 Rules (DESIGN 6.4):
-- `TRANSITIONS` is all there is: an input that a state does not list changes nothing.
 - A run is over when nothing of its tree is left, and only then does the next one start.
 - At most one restart is in flight: a change during a stop only makes sure that a start follows.
 - What the machine does next when a run is over is its *plan*, one of `AGAIN`, `LATER`, `REST`, `DONE`.
@@ -13,98 +12,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from enum import Enum
 from signal import SIGINT, SIGQUIT, Signals
 from typing import Any
 
 from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
 from reloaderd.core.backoff import Backoff
 from reloaderd.core.reasons import signal_name, start_failure
+from reloaderd.core.transitions import ALIVE, TRANSITIONS, Effect, Input, State
 from reloaderd.errors import EX_NOEXEC, EX_NOTFOUND
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from reloaderd.settings import ServiceSettings
-
-
-class State(Enum):
-    """Where the service stands."""
-
-    WAITING = "waiting"  # no run; a change starts one
-    RUNNING = "running"
-    STOPPING = "stopping"  # the stop signal is out; grace runs
-    KILLING = "killing"  # SIGKILL is out
-    BACKOFF = "backoff"  # no run; a deadline or a change starts one
-    CLOSING = "closing"  # the run is being stopped for good
-    CLOSED = "closed"
-
-
-class Input(Enum):
-    """What can happen to it."""
-
-    CHANGE = "change"  # a batch settled, or someone asked for a restart
-    ENDED = "ended"  # the child ended by itself
-    TIME = "time"  # the deadline is reached
-    CLOSE = "close"  # reloaderd is to end
-    # The run is over, nothing of it is left, and the plan is to
-    AGAIN = "again"  # start the next one
-    LATER = "later"  # start it after a delay
-    REST = "rest"  # wait for a change
-    DONE = "done"  # end
-
-
-class Effect(Enum):
-    """What it does about it."""
-
-    START = "start"
-    STOP = "stop"  # send the stop signal, set the deadline
-    SWEEP = "sweep"  # the same to what an ended child left
-    KILL = "kill"
-    COMPLAIN = "complain"  # SIGKILL did not end it either
-    RENEW = "renew"  # after the stop, start
-    DELAY = "delay"
-    REST = "rest"
-    FINISH = "finish"
-
-
-S, In, Do = State, Input, Effect
-
-TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
-    (S.WAITING, In.CHANGE): (S.RUNNING, Do.START),
-    (S.WAITING, In.CLOSE): (S.CLOSED, Do.FINISH),
-    (S.BACKOFF, In.CHANGE): (S.RUNNING, Do.START),
-    (S.BACKOFF, In.TIME): (S.RUNNING, Do.START),
-    (S.BACKOFF, In.CLOSE): (S.CLOSED, Do.FINISH),
-    (S.RUNNING, In.CHANGE): (S.STOPPING, Do.STOP),
-    (S.RUNNING, In.ENDED): (S.STOPPING, Do.SWEEP),
-    (S.RUNNING, In.CLOSE): (S.CLOSING, Do.STOP),
-    # A start that failed: there never was a child.
-    (S.RUNNING, In.LATER): (S.BACKOFF, Do.DELAY),
-    (S.RUNNING, In.REST): (S.WAITING, Do.REST),
-    (S.RUNNING, In.DONE): (S.CLOSED, Do.FINISH),
-    (S.STOPPING, In.CHANGE): (S.STOPPING, Do.RENEW),
-    (S.STOPPING, In.TIME): (S.KILLING, Do.KILL),
-    (S.STOPPING, In.CLOSE): (S.CLOSING, Do.STOP),
-    (S.STOPPING, In.AGAIN): (S.RUNNING, Do.START),
-    (S.STOPPING, In.LATER): (S.BACKOFF, Do.DELAY),
-    (S.STOPPING, In.REST): (S.WAITING, Do.REST),
-    (S.STOPPING, In.DONE): (S.CLOSED, Do.FINISH),
-    (S.KILLING, In.CHANGE): (S.KILLING, Do.RENEW),
-    (S.KILLING, In.TIME): (S.KILLING, Do.COMPLAIN),
-    (S.KILLING, In.CLOSE): (S.CLOSING, Do.KILL),
-    (S.KILLING, In.AGAIN): (S.RUNNING, Do.START),
-    (S.KILLING, In.LATER): (S.BACKOFF, Do.DELAY),
-    (S.KILLING, In.REST): (S.WAITING, Do.REST),
-    (S.KILLING, In.DONE): (S.CLOSED, Do.FINISH),
-    # A second CLOSE (Ctrl-C again) does not wait for the grace.
-    (S.CLOSING, In.CLOSE): (S.CLOSING, Do.KILL),
-    (S.CLOSING, In.TIME): (S.CLOSING, Do.KILL),
-    (S.CLOSING, In.DONE): (S.CLOSED, Do.FINISH),
-}
-"""(state, input) -> (next state, effect)."""
-
-del S, In, Do
-
-ALIVE = frozenset({State.RUNNING, State.STOPPING, State.KILLING, State.CLOSING})
-"""The states of a run that is not over."""
 
 UNKILLABLE = 2.0
 """Seconds after SIGKILL when a process that is still there is stuck in the kernel (state D)."""

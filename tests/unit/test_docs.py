@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from reloaderd import cli
-from reloaderd.core import defaults
-from reloaderd.core.supervisor import Input, State
+from reloaderd.core.rules import defaults
+from reloaderd.core.transitions import Input, State
 from reloaderd.options import watch_parser
 from reloaderd.settings import Settings
 

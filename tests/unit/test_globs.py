@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from reloaderd.core.defaults import FIRM, FURTHER
-from reloaderd.core.globs import component, octets, read, spell, spells
-from reloaderd.core.patterns import lines_of
+from reloaderd.core.rules.defaults import FIRM, FURTHER
+from reloaderd.core.rules.globs import component, octets, read, spell, spells
+from reloaderd.core.rules.patterns import lines_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reloaderd.core.patterns import Patterns, Suspects, lines_of, without_trailing_spaces
+from reloaderd.core.rules.patterns import Patterns, Suspects, lines_of, without_trailing_spaces
 
 
 def test_lines_know_where_they_stand() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reloaderd.core.rules import REMEMBERED, Rules, Verdict
+from reloaderd.core.rules import Rules, Verdict
+from reloaderd.core.rules.rules import REMEMBERED
 from reloaderd.settings import On, Pattern, RuleSettings
 
 Spec = str | On

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from reloaderd.core.globs import Glob, Spelling, octets, read, spells
+from reloaderd.core.rules.globs import Glob, Spelling, octets, read, spells
 
 
 class Line(NamedTuple):

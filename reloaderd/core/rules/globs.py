@@ -176,7 +176,7 @@ def whole(parts: list[str], regexes: list[str | None]) -> str:
 def component(part: str, spellings: list[Spelling] | None) -> str | None:
     """A regular expression for one component, as `octets`; None where it cannot match."""
     if spellings is None:
-        from reloaderd.core.wildcards import translate
+        from reloaderd.core.rules.wildcards import translate
 
         regex = translate(octets(part))
         return None if regex is None else starred(regex.split("[^/]*"))

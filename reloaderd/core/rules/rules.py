@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reloaderd.core.patterns import Patterns, lines_of
-from reloaderd.core.sources import COMMAND_LINE, KINDS, Chain, Options, kind_of
-from reloaderd.core.verdicts import (
+from reloaderd.core.rules.patterns import Patterns, lines_of
+from reloaderd.core.rules.sources import COMMAND_LINE, KINDS, Chain, Options, kind_of
+from reloaderd.core.rules.verdicts import (
     EVERY_FILE,
     OPEN,
     Judge,
@@ -22,8 +22,6 @@ from reloaderd.core.verdicts import (
     names_it,
 )
 from reloaderd.settings import RuleSettings
-
-__all__ = ["Rules", "Verdict"]
 
 REMEMBERED = 512
 """Most directories, and most names in each set of rules, whose answer is kept: some 100 kB."""

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from reloaderd.core.defaults import FIRM, FURTHER
-from reloaderd.core.patterns import Line, Patterns, Suspects, line_of, lines_of
+from reloaderd.core.rules.defaults import FIRM, FURTHER
+from reloaderd.core.rules.patterns import Line, Patterns, Suspects, line_of, lines_of
 from reloaderd.settings import On, Pattern, RuleSettings
 
 COMMAND_LINE = "command line"

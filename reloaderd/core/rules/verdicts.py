@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from reloaderd.core.patterns import Line
-from reloaderd.core.sources import COMMAND_LINE, Chain, Defaults, Options
+from reloaderd.core.rules.patterns import Line
+from reloaderd.core.rules.sources import COMMAND_LINE, Chain, Defaults, Options
 from reloaderd.settings import RuleSettings
 
 EVERY_FILE = "every file"
