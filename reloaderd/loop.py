@@ -52,10 +52,13 @@ NOT_PASSED_ON = (
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3))."""
 
-_LIMITS = {
+SHORT_OF = {
     errno.EAGAIN: "end some processes, or raise the limit that ulimit -u shows",
     errno.EMFILE: "raise the limit that ulimit -n shows",
+    errno.ENFILE: "end something that has many files open",
+    errno.ENOMEM: "end something that needs much memory",
 }
+"""What a machine may be short of, and what helps."""
 
 
 def run(settings: Settings, console: Any) -> tuple[int, int]:
@@ -63,15 +66,24 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
 
     `console` has `report(Report)`.  Raises ReloaderdError where the machine refuses what is needed.
     """
-    become_subreaper()
-    children = {one.name: _keeper(one) for one in settings.services if not one.dry_run}
+    children: dict[str, Child] = {}
+    ready = False
     try:
+        become_subreaper()
+        children.update((one.name, _keeper(one)) for one in settings.services if not one.dry_run)
         with (
             Signals() as signals,
             Terminal() as terminal,
             Loop(children, signals, terminal, console.report) as loop,
         ):
+            ready = True
             return loop.run(settings)
+    except OSError as error:
+        # once the loop runs, EAGAIN is what a read says too early: our fault
+        if error.errno not in SHORT_OF or (ready and error.errno == errno.EAGAIN):
+            raise
+        message = f"cannot go on: {start_failure(error.errno)}"
+        raise ReloaderdError(message, SHORT_OF[error.errno], exit_code=1) from None
     finally:
         for child in children.values():
             child.close()
@@ -80,13 +92,7 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
 def _keeper(service: ServiceSettings) -> Child:
     given = given_environment()
     environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
-    try:
-        return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
-    except OSError as error:
-        number = error.errno or 0
-        raise ReloaderdError(
-            f"cannot start a process: {start_failure(number)}", _LIMITS.get(number, ""), exit_code=1
-        ) from None
+    return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
 
 
 def _open_source() -> Source:

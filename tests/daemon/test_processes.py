@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.support import edits, procfs
-from tests.support.daemon import Daemon, Watch, probe_command
+from tests.support.daemon import Daemon, Watch, probe_command, reloaderd
 from tests.support.places import Place, build
+from tests.support.waiting import LIMIT
 
 ALONE = """
 import fcntl, os, sys
@@ -252,6 +254,26 @@ def test_pr16_directory_is_missing_at_the_restart(place: Place, watch: Watch) ->
     os.mkdir(place.tree / "work")
     daemon.wait_starts(2)
     assert procfs.cwd(daemon.exactly_one_live_child()) == str(place.tree / "work")
+
+
+def test_li10_too_few_descriptors_at_the_start(place: Place) -> None:
+    """Wherever they run out: one line that names the limit, or it runs."""
+    ends = set()
+    for number in range(6, 16):
+        done = subprocess.run(
+            ["prlimit", f"--nofile={number}", *reloaderd(place), "watch", "--on-exit=exit", "--", "true"],
+            cwd=place.tree,
+            env=place.environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        ends.add(done.returncode)
+        if done.returncode == 1:
+            assert done.stderr.startswith("reloaderd: cannot "), done.stderr
+            assert "ulimit -n" in done.stderr and done.stderr.count("\n") == 1
+    assert ends == {0, 1}
 
 
 # Processes that are nobody's
