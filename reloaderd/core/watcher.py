@@ -286,10 +286,13 @@ class Watcher:
             self.tree.renew(listing.path, listing.watch, [], [])
         else:
             self.tree.add(listing.path, listing.watch, [], [])
-        if listing.path in self._warned:
+        full = listing.error == errno.ENOSPC
+        about = "ENOSPC" if full else listing.path  # one limit is one warning
+        if about in self._warned:
             return []
-        self._warned.add(listing.path)
-        return [self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
+        self._warned.add(about)
+        what = f"{listing.path} and others are" if full else f"{listing.path} is"
+        return [self._warning(f"{what} not watched: {watch_failure(listing.error)}")]
 
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
