@@ -77,7 +77,8 @@ class Engine:
             case SignalArrived():
                 commands = self._signal(event.signum, now)
             case TerminalClosed():
-                commands = self._close(SIGHUP, now)
+                # It comes beside the SIGHUP for the same: no second Ctrl-C, which kills.
+                commands = [] if self._closing else self._close(SIGHUP, now)
             case ChildStopped():
                 commands = self._child_stopped(event)
             case _:
