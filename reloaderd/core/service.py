@@ -86,6 +86,7 @@ class Service:
                     self._lock(event, now)
                 return watcher.entry_changed(event, self.debounce.batch)
             case WatchEnded():
+                self.debounce.unlock(event.watch, now)
                 return watcher.watch_ended(event)
             case WatchMoved():
                 return watcher.watch_moved(event)

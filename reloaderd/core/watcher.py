@@ -76,8 +76,8 @@ class Watcher:
         self._roots = Roots(settings.roots)
         self._stamps = Stamps(self.tree, self._asks)
         self._ignore_files = IgnoreFiles(self.rules)
-        self._locks: dict[int, str] = {}  # watch -> name of the lock
-        self._repositories: set[str] = set()  # directories whose repository was looked for
+        # directory whose repository was looked for -> where its lock appears: watch (or -1), name
+        self._repositories: dict[str, tuple[int, str]] = {}
         self._armed_roots: set[str] = set()
         self._warned: set[str] = set()
         self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
@@ -88,7 +88,8 @@ class Watcher:
 
     def look_everywhere(self) -> list[Command]:
         """Events were lost: compare everything with what is known of it."""
-        commands: list[Command] = self.start()
+        commands = self.start()
+        commands += [self._find_repository(path) for path in self._repositories]
         directories = [root for root in self._roots.paths if root in self.tree]
         files = [root for root in self._stamps.roots() if self._roots.here(root)]
         if directories:
@@ -123,15 +124,16 @@ class Watcher:
 
     def uses(self, watch: int) -> bool:
         """Whether this service needs `watch`."""
-        return self.tree.uses(watch) or watch in self._locks or self._roots.anchors.uses(watch)
+        return self.tree.uses(watch) or bool(self.lock_name(watch)) or self._roots.anchors.uses(watch)
 
     def watches(self) -> int:
         """How many of the kernel's watches it holds."""
-        return len({*self.tree.watches(), *self._roots.anchors.watches(), *self._locks})
+        locks = {watch for watch, _ in self._repositories.values() if watch >= 0}
+        return len({*self.tree.watches(), *self._roots.anchors.watches(), *locks})
 
     def lock_name(self, watch: int) -> str:
         """The name of the lock that is watched for under `watch`; '' if that is no such watch."""
-        return self._locks.get(watch, "")
+        return next((lock for at, lock in self._repositories.values() if at == watch), "")
 
     def _drop(self, watches: Iterable[int]) -> list[Command]:
         unused = [watch for watch in watches if watch >= 0 and not self.uses(watch)]
@@ -188,23 +190,28 @@ class Watcher:
     # Repositories
 
     def _find_repository(self, path: str) -> Command:
-        self._repositories.add(path)
+        self._repositories.setdefault(path, (-1, ""))
         return self._asks.find_repository(path)
 
     def repository_found(self, event: RepositoryFound) -> list[Command]:
         """What version control says about a root, or about a directory below one."""
         self._asks.answered()
-        if event.watch >= 0:
-            self._locks[event.watch] = event.lock
+        former, _ = self._repositories.get(event.path, (-1, ""))
+        self._repositories[event.path] = (event.watch, event.lock)
         changed = self._ignore_files.load_found(event.files)
         anchors = self._roots.anchors
-        commands: list[Command] = [
+        commands = self._drop([former])
+        commands += [
             self._asks.anchor(file.path, read=True) for file in event.files if anchors.get(file.path) is None
         ]
         if event.path in self._roots and event.path not in self._armed_roots:
             self._armed_roots.add(event.path)
             return [*commands, self._asks.arm(Why.START, [event.path])]
         return commands + (self._sift([event.path]) if changed else [])
+
+    def _lock_gone(self, watch: int) -> list[Command]:
+        """The directory of a lock went away: look for its repository again."""
+        return [self._find_repository(path) for path, (at, _) in self._repositories.items() if at == watch]
 
     # Directories
 
@@ -249,7 +256,7 @@ class Watcher:
         dirs, counted = self.rules.partition(path, dirs, counted)
         prefix = path if path == "/" else path + "/"
         if path in self.tree:
-            self._compare(self.tree.renew(path, watch, dirs, counted), prefix, why, commands)
+            self._compare(self.tree.renew(path, watch, dirs, counted), listing, why, commands)
             everything = why is not Why.APPEARED and why is not Why.REREAD
             below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
         else:
@@ -262,18 +269,22 @@ class Watcher:
         if why is Why.REREAD and rules_changed:
             commands += self._sift([path])
 
-    def _compare(self, difference: Difference, prefix: str, why: Why, commands: list[Command]) -> None:
-        """A directory was listed again: what is different, and whether that is a change."""
+    def _compare(self, difference: Difference, listing: Listing, why: Why, commands: list[Command]) -> None:
+        """A directory was listed again: what is different, and whether that is a change.
+
+        What is not there any more is one whatever the reason to look, as the events that tell of it are
+        judged by what is known.  What is there and does not count any more is none.
+        """
+        prefix = listing.path if listing.path == "/" else listing.path + "/"
         commands += self._drop(difference.unused)
         for name in difference.gone_dirs:
-            commands += self._forget(prefix + name, counts=why is not Why.RULES)
+            commands += self._forget(prefix + name, counts=name not in listing.dirs)
+        there = {*listing.files, *listing.links} if difference.vanished else ()
+        vanished = [prefix + name for name in difference.vanished if name not in there]
+        self.changes += [Change(path, Kind.DELETED, existed=True) for path in vanished]
         if why in TELLING:
-            self.changes += [
-                Change(prefix + name, Kind.CREATED, existed=False) for name in difference.appeared
-            ]
-            self.changes += [
-                Change(prefix + name, Kind.DELETED, existed=True) for name in difference.vanished
-            ]
+            appeared = [prefix + name for name in difference.appeared]
+            self.changes += [Change(path, Kind.CREATED, existed=False) for path in appeared]
 
     def _seen_elsewhere(self, listing: Listing) -> bool:
         """Whether the same directory is watched under another path already: links may lead in circles."""
@@ -281,7 +292,7 @@ class Watcher:
 
     def _not_armed(self, listing: Listing, why: Why) -> list[Command]:
         if listing.error in SILENT:
-            return self._forget(listing.path, counts=why is not Why.RULES)
+            return self._forget(listing.path, counts=True)
         if listing.path in self.tree:
             self.tree.renew(listing.path, listing.watch, [], [])
         else:
@@ -297,12 +308,13 @@ class Watcher:
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
         forgotten = self.tree.forget(path)
-        self._repositories = {one for one in self._repositories if not _is_below(one, path)}
+        inside = [one for one in self._repositories if _is_below(one, path)]
+        watches = [*forgotten.watches, *(self._repositories.pop(one)[0] for one in inside)]
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
         twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
         again = [twin for twin in twins if not _is_below(twin, path)]
-        return self._drop(forgotten.watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
+        return self._drop(watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
 
     # Events of a source
 
@@ -326,14 +338,14 @@ class Watcher:
         for root in roots:
             self._roots.suspect(root)
         commands: list[Command] = [self._look(path) for path in dict.fromkeys([*paths, *roots])]
-        if self._locks.pop(event.watch, None) is not None:
-            commands += [self._find_repository(root) for root in self._armed_roots]
+        commands += self._lock_gone(event.watch)
         rest = [path for path in nodes if path not in roots]
         return [*commands, self._asks.arm(Why.LOST, rest)] if rest else commands
 
     def watch_moved(self, event: WatchMoved) -> list[Command]:
         """A directory on the way to a path went away itself."""
-        return [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
+        looks: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
+        return looks + self._lock_gone(event.watch)
 
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)
@@ -359,7 +371,8 @@ class Watcher:
         if event.kind is Kind.TOUCHED and (known is None or known.watch >= 0):
             return []
         if self.rules.prunes(path):
-            return []
+            appeared = event.name in VERSION_CONTROL and event.kind is not Kind.TOUCHED
+            return [self._find_repository(node.path)] if appeared else []
         commands: list[Command] = []
         if event.kind is Kind.ARRIVED and known is not None:
             commands = self._forget(path, counts=True)
