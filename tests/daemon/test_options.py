@@ -49,6 +49,17 @@ def test_environment_has_what_changed_during_the_stop(place: Place, watch: Watch
     assert environ(daemon, 2)["RELOADERD_CHANGED"] == f"{place.tree}/a.py\n{place.tree}/b.py"
 
 
+def test_environment_has_what_had_not_settled(place: Place, watch: Watch) -> None:
+    """A start has everything that is known by then, and it is not waited for again."""
+    daemon = watch("--debounce=10min", probe=("--dump", "--slow", "0.3"))
+    os.kill(daemon.pid, signal.SIGUSR1)
+    daemon.wait_record("SIGNAL", run=1)
+    edits.append(place.tree / "b.py")
+    assert environ(daemon, 2)["RELOADERD_CHANGED"] == f"{place.tree}/b.py"
+    os.kill(daemon.pid, signal.SIGUSR1)
+    assert environ(daemon, 3)["RELOADERD_CHANGED"] == ""
+
+
 def test_environment_has_names_as_they_are(place: Place, watch: Watch) -> None:
     daemon = watch(probe=("--dump",))
     name = os.fsdecode(b"\xff $(touch x).py")
@@ -307,6 +318,9 @@ def test_dry_run_starts_nothing_and_says_what_it_would_do(place: Place, watch: W
         assert changed["action"].startswith(action)
         assert changed["dry_run"] is True
     os.kill(daemon.pid, signal.SIGUSR1)
+    at = daemon.mark()
+    edits.append(place.tree / "a.py")
+    daemon.wait_event("changed", after=at)
     os.kill(daemon.pid, signal.SIGTERM)
     assert daemon.wait_exit() == -signal.SIGTERM
     assert not (place.tree / "started").exists()

@@ -276,11 +276,11 @@ def test_line_that_announces_the_start_can_be_run(place: Place, watch: Watch) ->
     daemon = watch("--ignore=words", command=words, log_format="text")
     line = daemon.wait_line(lambda line: "started #1: " in line)
     typed = line.partition(": ")[2].rpartition(" (pid ")[0]
-    (place.tree / "words").unlink(missing_ok=True)
-    shell = subprocess.Popen(["sh", "-c", typed], cwd=place.tree)
+    written = place.outside / "words"
+    shell = subprocess.Popen(["sh", "-c", typed], cwd=place.outside)
     try:
-        wait_until(lambda: (place.tree / "words").exists(), "the words")
-        assert (place.tree / "words").read_text() == "it's 2 words; $HOME\n"
+        wait_until(lambda: written.exists() and written.read_text(), "the words")
+        assert written.read_text() == "it's 2 words; $HOME\n"
     finally:
         shell.kill()
         shell.wait()

@@ -148,7 +148,7 @@ def test_tt01_pdb(place: Place, watch: Watch) -> None:
 def test_tt01_bash(watch: Watch) -> None:
     """A shell has job control of its own: the terminal comes back from its jobs as well."""
     command = on_terminal("env", "PS1=child> ", "bash", "--norc", "--noprofile", "-i")
-    daemon, terminal = started(watch, "--stop-timeout=200ms", command=command)
+    daemon, terminal = started(watch, "--stop-timeout=200ms", "--kill=child", command=command)
     terminal.wait_output("child> ")
     terminal.send("echo $((6 * 7))\n")
     terminal.wait_output("42\r\n")
@@ -161,7 +161,7 @@ def test_tt01_bash(watch: Watch) -> None:
     (job,) = jobs(daemon)
     daemon.wait(lambda: terminal.foreground() == job, "the job in the foreground")
     at = terminal.mark()
-    edits.mark(daemon.marker, 1)  # bash ignores SIGTERM: both are killed
+    edits.mark(daemon.marker, 1)  # bash ignores SIGTERM: both are killed, the job in the foreground
     terminal.wait_output("child> ", after=at)
     assert not procfs.alive(job)
     lent(daemon, running(daemon, 2))
