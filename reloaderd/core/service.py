@@ -100,6 +100,8 @@ class Service:
             case RepositoryFound():
                 if event.locked:
                     self.debounce.lock(event.watch, now)
+                else:  # it may have been let go while events were lost
+                    self.debounce.unlock(event.watch, now)
                 return watcher.repository_found(event)
             case Examined():
                 return watcher.examined(event, now)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from signal import SIGUSR1, SIGUSR2
 
-import pytest
-
 from reloaderd.commands import Report, SignalChild
 from reloaderd.core.debounce import LOCK_CAP
 from reloaderd.core.service import ENVIRON_LIMIT, LISTED
@@ -220,10 +218,6 @@ def test_a_lock_that_stays_holds_for_a_minute_at_most() -> None:
     assert runs(world) == 2
 
 
-UNLOCKED = pytest.mark.xfail(strict=True, reason="a lock is not looked for again after events were lost")
-
-
-@UNLOCKED
 def test_a_lock_that_went_while_events_were_lost_holds_nothing() -> None:
     world = at_rest(*REPOSITORY)
     world.do(op.Save(LOCK), op.Save("/p/m.py"))
