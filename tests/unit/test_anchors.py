@@ -57,3 +57,17 @@ def test_the_way_to_a_path_without_names_ends_nowhere() -> None:
     anchors.put(anchored("/"))
     assert not anchors.ends_at("/", 1, "")
     assert anchors.get("/") is not None
+
+
+def test_a_path_that_leads_nowhere_is_waited_for_by_the_first_name_that_is_missing() -> None:
+    anchors = Anchors()
+    anchors.put(anchored("/w/a/b/p", (2, "a"), above=(1,), there=False))
+    assert anchors.through(2, "a") == ["/w/a/b/p"]
+    assert anchors.resting_on(1) == ["/w/a/b/p"]
+
+
+def test_all_paths_that_lead_through_a_name_are_found_again_each_once() -> None:
+    anchors = Anchors()
+    anchors.put(anchored("/w/link/p", (1, "link"), (1, "link"), (2, "p")))
+    anchors.put(anchored("/w/link/q", (1, "link"), (2, "q")))
+    assert anchors.through(1, "link") == ["/w/link/p", "/w/link/q"]

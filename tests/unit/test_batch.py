@@ -109,3 +109,15 @@ def test_it_takes_in_what_came_later() -> None:
     made.absorb(batch(("/p/b", Kind.CLOSED, True)))
     assert made.paths == ["/p/a", "/p/b"]
     assert "/p/b" in made
+
+
+def test_a_write_is_still_known_when_it_is_finished() -> None:
+    made = batch(("/p/a", Kind.WRITTEN, True), ("/p/a", Kind.CLOSED, True))
+    assert made.being_written("/p/a")
+
+
+def test_the_latest_verdict_on_a_path_counts() -> None:
+    made = batch(("/p/m.py", Kind.WRITTEN, True))
+    made.add("/p/m.py", Kind.CLOSED, signalling(SIGUSR1), True)
+    assert made.by_action("restart") == []
+    assert made.by_action("signal") == [("/p/m.py", signalling(SIGUSR1))]

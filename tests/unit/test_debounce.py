@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reloaderd.core.debounce import LIMIT, LOCK_CAP, LONE_QUIET, MAX_QUIET, MEMORY, QUIET, Debounce
+from reloaderd.core.debounce import LIMIT, LOCK_CAP, LONE_QUIET, MAX_QUIET, QUIET, Debounce
 from reloaderd.events import Kind
 from tests.support.core import RESTART
 
@@ -58,8 +58,8 @@ def test_a_restart_is_forgotten_after_a_second() -> None:
     debounce = Debounce(None)
     debounce.restarted(10.0)
     save(debounce, 10.0)
-    assert debounce.quiet(10.0 + MEMORY - 0.001) == 2 * LONE_QUIET
-    assert debounce.quiet(10.0 + MEMORY) == LONE_QUIET
+    assert debounce.quiet(10.999) == 2 * LONE_QUIET
+    assert debounce.quiet(11.0) == LONE_QUIET
 
 
 def test_no_batch_waits_longer_than_the_limit() -> None:
@@ -68,7 +68,7 @@ def test_no_batch_waits_longer_than_the_limit() -> None:
     while now < 100.0 + LIMIT:
         save(debounce, now, f"/p/{now}")
         now += 0.030
-    assert debounce.deadline(now) == 100.0 + LIMIT
+    assert debounce.deadline(now) == 100.0 + LIMIT == 102.0
     assert debounce.first == 100.0
 
 
@@ -98,7 +98,7 @@ def test_a_batch_is_held_while_the_lock_is() -> None:
     debounce.lock(REPOSITORY, 1.0)
     save(debounce, 2.0)
     assert debounce.locked(2.0)
-    assert debounce.deadline(2.0) == 1.0 + LOCK_CAP
+    assert debounce.deadline(2.0) == 1.0 + LOCK_CAP == 61.0
     assert debounce.undisturbed(2.0) == 2.0 + LONE_QUIET
 
 
@@ -162,3 +162,28 @@ def test_a_temporary_file_leaves_nothing_to_wait_for(quiet: float | None) -> Non
     debounce.add("/p/4913", Kind.CREATED, RESTART, False, 1.0)
     debounce.add("/p/4913", Kind.DELETED, RESTART, True, 1.0)
     assert debounce.deadline(1.0) is None
+
+
+def test_to_be_told_to_wait_makes_nothing_due_earlier() -> None:
+    debounce = Debounce(None)
+    save(debounce, 1.0)
+    debounce.hold_until(1.005)
+    assert debounce.deadline(1.0) == 1.0 + LONE_QUIET
+
+
+def test_the_limit_starts_when_the_lock_goes() -> None:
+    debounce = Debounce(None)
+    debounce.lock(REPOSITORY, 1.0)
+    save(debounce, 2.0)
+    debounce.unlock(REPOSITORY, 20.0)
+    save(debounce, 20.0, "/p/n.py")
+    assert debounce.deadline(20.0) == 20.0 + 2 * QUIET
+
+
+def test_the_limit_of_a_batch_starts_at_its_own_first_change() -> None:
+    debounce = Debounce(None)
+    debounce.add("/p/4913", Kind.CREATED, RESTART, False, 1.0)
+    debounce.add("/p/4913", Kind.DELETED, RESTART, True, 1.0)
+    save(debounce, 9.0)
+    assert debounce.first == 9.0
+    assert debounce.deadline(9.0) == 9.0 + LONE_QUIET

@@ -75,6 +75,7 @@ def test_one_that_is_not_listed_any_more_is_gone(path: str) -> None:
     inside = f"{path.rstrip('/')}/x.py"
     files.load_listed(listing(path=path, gitignore="/x.py\n"))
     assert rules.verdict(inside).action == "ignore"
+    assert origin(rules, inside) == f"{path.rstrip('/')}/.gitignore:1"
     assert files.load_listed(listing(path=path))
     assert rules.verdict(inside).action == "restart"
     assert not files.load_listed(listing(path=path))
@@ -149,3 +150,9 @@ def test_what_a_listing_brings_is_not_outside() -> None:
     files.load_found([ABOVE])
     assert files.is_outside("/.gitignore")
     assert not files.is_outside("/p/.gitignore")
+
+
+def test_a_personal_one_is_the_weakest_whatever_its_name() -> None:
+    rules, files = make()
+    files.load_found([PERSONAL._replace(path="/home/me/.gitignore"), EXCLUDE._replace(text="!z.py\n")])
+    assert rules.verdict("/p/z.py").action == "restart"

@@ -81,7 +81,7 @@ def test_a_root_that_is_gone_is_told_only_when_it_stays_away() -> None:
     roots = Roots(["/p"])
     look(roots, ONE)
     look(roots, NOTHING, now=5.0)
-    assert roots.deadline == 5.0 + GONE_FOR
+    assert roots.deadline == 5.0 + GONE_FOR == 5.5
     assert roots.stay_away(5.0 + GONE_FOR - 0.001) == []
     assert roots.stay_away(5.0 + GONE_FOR) == ["/p"]
 
@@ -136,3 +136,14 @@ def test_only_what_was_given_is_a_root() -> None:
     look(roots, ONE, path="/home/me/.gitignore")
     assert "/p" in roots
     assert "/home/me/.gitignore" not in roots
+
+
+def test_one_that_was_told_of_is_not_told_again_with_another() -> None:
+    roots = Roots(["/p", "/q"])
+    for path in roots.paths:
+        look(roots, ONE, path=path)
+    told = []
+    for now, path in [(5.0, "/p"), (6.0, "/q")]:
+        look(roots, NOTHING, now, path)
+        told.append(roots.stay_away(now + GONE_FOR))
+    assert told == [["/p"], ["/q"]]

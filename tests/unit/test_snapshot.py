@@ -63,21 +63,37 @@ def test_a_young_stamp_is_taken_again_later_and_a_few_times_at_most() -> None:
     snapshot.want(paths, [], 5.0)
     now = 5.0
     looks = 0
-    while snapshot.deadline is not None:
-        now = max(now, snapshot.deadline)
-        if snapshot.slice(now):
-            looks += 1
-            snapshot.again("/p0", now)
-            assert snapshot.deadline is None or snapshot.deadline > now + SETTLING
-    assert looks == TRIES
+    while (deadline := snapshot.deadline) is not None:
+        assert deadline > now + SETTLING or not looks
+        now = deadline
+        looks += len(snapshot.slice(now))
+        snapshot.again("/p0", now)
+    assert looks == TRIES == 4
 
 
 def test_a_new_run_tries_anew() -> None:
     tree, paths = many(1, 1)
     snapshot = Snapshot(tree)
-    for _ in range(3):
+    for _ in range(TRIES + 1):
         snapshot.want(paths, [], 5.0)
         snapshot.slice(5.0)
         snapshot.again("/p0", 5.0)
         assert snapshot.deadline is not None
         snapshot.slice(10.0)
+
+
+def test_files_are_looked_at_once_each_time_they_are_wanted() -> None:
+    snapshot = Snapshot(WatchTree())
+    snapshot.want([], ["/a.py"], 5.0)
+    snapshot.want([], ["/b.py"], 5.0)
+    assert snapshot.slice(5.0) == ["/a.py", "/b.py"]
+    snapshot.want([], ["/c.py"], 6.0)
+    assert snapshot.slice(6.0) == ["/c.py"]
+
+
+def test_files_in_the_root_directory_are_looked_at() -> None:
+    tree = WatchTree()
+    tree.add("/", 1, [], ["m.py"])
+    snapshot = Snapshot(tree)
+    snapshot.want(["/"], [], 5.0)
+    assert snapshot.slice(5.0) == ["/m.py"]

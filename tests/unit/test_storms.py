@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from reloaderd.core.storms import RIGHT_AFTER, TOLERATED, Storms
+from reloaderd.core.storms import Storms
 
-SOON = RIGHT_AFTER / 10
+SOON = 0.999
 
 
 def test_three_restarts_by_one_path_right_after_the_start_are_tolerated_and_the_fourth_waits() -> None:
     storms = Storms()
-    delays = [storms.delay(["/p/out"], SOON) for _ in range(TOLERATED + 3)]
+    delays = [storms.delay(["/p/out"], SOON) for _ in range(6)]
     assert delays == [0.0, 0.0, 0.0, 0.5, 1.0, 2.0]
 
 
@@ -15,7 +15,7 @@ def test_a_change_later_than_that_ends_it() -> None:
     storms = Storms()
     for _ in range(5):
         storms.delay(["/p/out"], SOON)
-    assert storms.delay(["/p/out"], RIGHT_AFTER) == 0.0
+    assert storms.delay(["/p/out"], 1.0) == 0.0
     assert [storms.delay(["/p/out"], SOON) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
 
 
@@ -40,3 +40,13 @@ def test_a_path_is_named_once() -> None:
     assert storms.to_name() == "/p/out"
     storms.delay(["/p/out"], SOON)
     assert storms.to_name() is None
+
+
+def test_each_path_is_named() -> None:
+    storms = Storms()
+    named = []
+    for path in ("/p/out", "/p/other"):
+        storms.delay([path], 1.0)
+        storms.delay([path], SOON)
+        named.append(storms.to_name())
+    assert named == ["/p/out", "/p/other"]

@@ -34,12 +34,15 @@ def test_two_paths_that_are_one_inode_share_a_watch_until_the_last_goes() -> Non
 
 def test_a_second_listing_tells_what_is_different() -> None:
     made = tree()
-    made.add_file(made.at(1)[0], "x.py")
-    difference = made.renew("/p", 1, ["c"], ["m.py", "y.py"])
+    node = made.at(1)[0]
+    made.add_file(node, "x.py")
+    node.dirs.append("b")
+    difference = made.renew("/p", 1, ["b", "c"], ["m.py", "y.py"])
     assert difference.appeared == ["y.py"]
     assert difference.vanished == ["x.py"]
     assert difference.gone_dirs == ["a"]
     assert difference.unused == []
+    assert (node.dirs, list(node.files)) == (["b", "c"], ["m.py", "y.py"])
 
 
 def test_a_second_listing_keeps_the_stamps_of_what_is_still_there() -> None:
@@ -121,3 +124,42 @@ def test_the_root_directory_is_no_special_case() -> None:
     assert made.knows("/m.py")
     assert sorted(made.files()) == ["/a/n.py", "/m.py"]
     assert sorted(made.forget("/").watches) == [1, 2]
+
+
+def test_a_directory_below_the_root_directory_is_forgotten_there_too() -> None:
+    made = WatchTree()
+    made.add("/", 1, ["a", "b"], [])
+    made.add("/a", 2, [], [])
+    made.forget("/a")
+    assert made.at(1)[0].dirs == ["b"]
+
+
+def test_directories_that_cannot_be_watched_share_nothing() -> None:
+    made = tree()
+    made.add("/p/x", -1, [], [])
+    made.add("/p/y", -1, [], [])
+    assert not made.uses(-1)
+    assert made.at(-1) == []
+    assert made.forget("/p/x").watches == []
+    assert made.renew("/p/y", 9, [], []).unused == []
+    assert set(made.watches()) == {1, 2, 3, 9}
+
+
+def test_a_directory_that_lost_its_watch_can_be_given_another() -> None:
+    made = tree()
+    (node,) = made.lose(2)
+    assert node.watch == -1
+    made.add("/q", 2, [], [])
+    assert made.renew("/p/a", 9, [], []).unused == []
+    assert [node.path for node in made.at(2)] == ["/q"]
+    assert made.at(9) == [node]
+
+
+def test_a_directory_that_was_renamed_is_known_by_its_new_name_alone() -> None:
+    made = tree()
+    made.forget("/p/a")
+    made.add("/p/z", 2, [], ["n.py"])
+    assert [node.path for node in made.at(2)] == ["/p/z"]
+    assert "/p/a" not in made
+    assert made.knows("/p/z/n.py")
+    assert not made.knows("/p/a/n.py")
