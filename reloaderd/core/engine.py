@@ -41,6 +41,7 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     EventsLost,
+    KeeperDied,
     RunGone,
     SignalArrived,
     TerminalClosed,
@@ -104,10 +105,11 @@ class Engine:
         by_itself = service.supervisor.state is State.RUNNING
         commands = service.handle(event, now)
         if current and isinstance(event, ChildEnded) and self._lent and self._asks == event.service:
-            commands = [*self._take_back(), *commands]
+            # what it left may have the terminal still, as the job of a shell: again when the run is gone
+            commands = [ReclaimTerminal(), *commands]
             if by_itself and event.status in (-SIGINT, -SIGQUIT):  # Ctrl-C reached the child alone
                 commands += self._close(-event.status, now)
-        if current and isinstance(event, RunGone) and self._asks == event.service:
+        if current and isinstance(event, (RunGone, KeeperDied)) and self._asks == event.service:
             commands = [*self._take_back(), *commands]
         return commands
 

@@ -136,6 +136,7 @@ class Keeper:
         self._child = 0  # the child's pid until it was reaped
         self._group = 0  # its process group
         self._killing = False
+        self._ending = False  # a signal that ends was sent, and the child has not stopped since
 
     def serve(self) -> None:
         """Carry out requests and report, until the daemon is gone."""
@@ -182,11 +183,17 @@ class Keeper:
         except OSError as error:
             self._report("StartFailed", run, error.errno, error.filename)
             return
-        self._run, self._child, self._group, self._killing = run, pid, pid, False
+        self._run, self._child, self._group = run, pid, pid
+        self._killing = self._ending = False
         self._report("ChildStarted", run, pid)
 
     def _signal(self, signum: int, scope: str, ends: bool) -> None:
-        """Signal; if it `ends`, then continue what is stopped there, so that it can act on it."""
+        """Signal; if it `ends`, then continue what is stopped there, so that it can act on it.
+
+        A child that is just about to stop, or does so on its way to the end as it puts back the terminal's
+        modes, is continued by `_reap`: once, as it might do nothing else.
+        """
+        self._ending = self._ending or ends
         if scope == "tree":
             told = proctree.signal_tree(signum)
             if ends:
@@ -224,6 +231,9 @@ class Keeper:
                 break
             if pid == self._child and os.WIFSTOPPED(status):
                 self._report("ChildStopped", self._run, os.WSTOPSIG(status))
+                if self._ending:
+                    self._ending = False
+                    _pass_over_gone(os.killpg, self._group, signal.SIGCONT)
             elif pid == self._child:
                 ended, self._child = os.waitstatus_to_exitcode(status), 0
         if ended is not None:

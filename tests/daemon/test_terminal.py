@@ -170,6 +170,30 @@ def test_tt01_bash(watch: Watch) -> None:
     taken_back(daemon)
 
 
+@pytest.mark.needs("bash")
+def test_tt01_bash_dies_while_its_job_has_the_terminal(watch: Watch) -> None:
+    """It comes back when the job is gone, too; else Ctrl-C would reach nobody."""
+    command = on_terminal("env", "PS1=child> ", "bash", "--norc", "--noprofile", "-i")
+    daemon, terminal = started(watch, command=command)
+    terminal.wait_output("child> ")
+    terminal.send("sleep 1000\n")
+    daemon.wait(lambda: jobs(daemon) == [terminal.foreground()], "the job in the foreground")
+    procfs.kill(running(daemon, 1))
+    daemon.wait_event("waiting")
+    taken_back(daemon)
+    terminal.send(CTRL_C)
+    assert daemon.wait_exit() == -signal.SIGINT
+
+
+def test_tt_keeper_is_killed_while_lent(watch: Watch) -> None:
+    daemon, terminal = started(watch, probe=ASKS, warnings=True)
+    lent(daemon, daemon.starts[0].pid)
+    procfs.kill(procfs.children(daemon.pid)[0])
+    daemon.wait_event("waiting")
+    taken_back(daemon)
+    lent(daemon, daemon.change_marker().pid)
+
+
 def jobs(daemon: Daemon) -> list[int]:
     """The pids of all `sleep` below reloaderd."""
     return [pid for pid in procfs.descendants(daemon.pid) if procfs.cmdline(pid)[:1] == ["sleep"]]

@@ -328,6 +328,16 @@ def test_a_stop_of_the_child_is_told_and_a_stop_signal_wakes_it(kept: Keep) -> N
         assert service.gone().status == -signal.SIGHUP
 
 
+def test_a_child_that_stops_after_the_stop_signal_is_continued(kept: Keep) -> None:
+    """Once: with the terminal's modes to put back in the background it would stop again and again."""
+    program = "trap 'kill -STOP $$; exit 7' TERM; sleep 1000 & wait"
+    service = kept("sh", "-c", program)
+    service.start()
+    wait_until(lambda: procfs.children(procfs.children(service.keeper)[0]), "sleep")
+    service.child.signal(1, signal.SIGTERM, "tree", ends=True)
+    assert service.gone().status == 7
+
+
 def test_PR23_nothing_survives_the_daemon(tmp_path: Path) -> None:
     log = tmp_path / "log"
     daemon = os.fork()

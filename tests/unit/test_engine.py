@@ -16,7 +16,15 @@ from reloaderd.commands import (
 )
 from reloaderd.core.engine import Engine
 from reloaderd.core.supervisor import State
-from reloaderd.events import ChildEnded, ChildStopped, Event, RunGone, SignalArrived, TerminalClosed
+from reloaderd.events import (
+    ChildEnded,
+    ChildStopped,
+    Event,
+    KeeperDied,
+    RunGone,
+    SignalArrived,
+    TerminalClosed,
+)
 from reloaderd.settings import ServiceSettings
 from tests.support import model as op
 from tests.support.core import at_rest, only, reports, service
@@ -155,7 +163,24 @@ def test_the_terminal_is_taken_back_when_the_child_ends() -> None:
     engine = lent()
     commands = send(engine, ChildEnded("web", 1, 0, 1))
     assert commands[0] == ReclaimTerminal()
+
+
+def test_it_is_taken_back_again_when_nothing_is_left_that_may_have_it() -> None:
+    engine = lent()
+    send(engine, ChildEnded("web", 1, 0, 1))
+    assert send(engine, RunGone("web", 1))[0] == ReclaimTerminal()
     assert only(send(engine, RunGone("web", 1)), ReclaimTerminal) == []
+
+
+def test_it_is_taken_back_when_the_keeper_died() -> None:
+    engine = lent()
+    assert send(engine, KeeperDied("web"))[0] == ReclaimTerminal()
+
+
+def test_a_child_that_was_stopped_by_sigint_is_no_ctrl_c() -> None:
+    engine = lent()
+    send(engine, SignalArrived(SIGUSR1))
+    assert only(send(engine, ChildEnded("web", 1, -SIGINT, 0), RunGone("web", 1)), Quit) == []
 
 
 def test_it_is_taken_back_before_reloaderd_ends() -> None:
