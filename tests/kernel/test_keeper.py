@@ -330,7 +330,7 @@ def test_a_stop_of_the_child_is_told_and_a_stop_signal_wakes_it(kept: Keep) -> N
 
 def test_a_child_that_stops_after_the_stop_signal_is_continued(kept: Keep) -> None:
     """Once: with the terminal's modes to put back in the background it would stop again and again."""
-    program = "trap 'kill -STOP $$; exit 7' TERM; sleep 1000 & wait"
+    program = "trap 'sleep 0.2; kill -STOP $$; exit 7' TERM; sleep 1000 & wait"
     service = kept("sh", "-c", program)
     service.start()
     wait_until(lambda: procfs.children(procfs.children(service.keeper)[0]), "sleep")
