@@ -10,8 +10,7 @@ def test_it_doubles_from_half_a_second_to_eight() -> None:
 
 def test_a_run_that_stayed_up_is_forgiven() -> None:
     backoff = Backoff()
-    for _ in range(4):
-        backoff.next(up=7.9)
+    assert [backoff.next(up=7.9) for _ in range(3)] == [0.5, 1.0, 2.0]
     assert backoff.next(up=8.0) == 0.5
     assert backoff.next(up=0.0) == 1.0
 
