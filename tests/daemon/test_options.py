@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def environ(daemon: Daemon, run: int = 1) -> dict[str, str]:
 @pytest.mark.smoke
 def test_environment_tells_what_changed(place: Place, watch: Watch) -> None:
     build(place.tree, {"a.py": "a\n", "b.py": "b\n"})
-    daemon = watch("--debounce=200ms", probe=("--dump",))
+    daemon = watch("--debounce=400ms", probe=("--dump",))
     assert environ(daemon)["RELOADERD_RUN"] == "1"
     assert environ(daemon)["RELOADERD_CHANGED"] == ""
     assert environ(daemon)["RELOADERD_CHANGED_COUNT"] == "0"
@@ -42,7 +43,7 @@ def test_environment_tells_what_changed(place: Place, watch: Watch) -> None:
 
 def test_environment_has_what_changed_during_the_stop(place: Place, watch: Watch) -> None:
     build(place.tree, {"a.py": "a\n", "b.py": "b\n"})
-    daemon = watch(probe=("--dump", "--slow", "0.3"))
+    daemon = watch(probe=("--dump", "--slow", "0.5"))
     edits.append(place.tree / "a.py")
     daemon.wait_record("SIGNAL", run=1)
     edits.append(place.tree / "b.py")
@@ -51,7 +52,7 @@ def test_environment_has_what_changed_during_the_stop(place: Place, watch: Watch
 
 def test_environment_has_what_had_not_settled(place: Place, watch: Watch) -> None:
     """A start has everything that is known by then, and it is not waited for again."""
-    daemon = watch("--debounce=10min", probe=("--dump", "--slow", "0.3"))
+    daemon = watch("--debounce=10min", probe=("--dump", "--slow", "0.5"))
     os.kill(daemon.pid, signal.SIGUSR1)
     daemon.wait_record("SIGNAL", run=1)
     edits.append(place.tree / "b.py")
@@ -67,6 +68,17 @@ def test_environment_has_names_as_they_are(place: Place, watch: Watch) -> None:
     assert environ(daemon, 2)["RELOADERD_CHANGED"] == f"{place.tree}/{name}"
 
 
+def test_pr29_environment_is_bounded_in_bytes(place: Place, watch: Watch) -> None:
+    """Whole paths, as many as fit in 32 KiB: bytes are what the kernel counts."""
+    build(place.outside, {f"many/{number:03}{'ß' * 120}": "" for number in range(200)})
+    daemon = watch("--debounce=400ms", probe=("--dump",), read=(str(place.tree / "marker.py"),))
+    os.rename(place.outside / "many", place.tree / "many")
+    told = environ(daemon, 2)
+    assert int(told["RELOADERD_CHANGED_COUNT"]) >= 200
+    assert 31 * 1024 < len(os.fsencode(told["RELOADERD_CHANGED"])) <= 32 * 1024
+    assert all(map(os.path.exists, told["RELOADERD_CHANGED"].split("\n")))
+
+
 def test_environment_after_reloaderds_of_its_own(place: Place, watch: Watch) -> None:
     """What an outer reloaderd told us is not what we tell."""
     outer = {"RELOADERD": "outer", "RELOADERD_RUN": "77", "RELOADERD_CHANGED": "/x"}
@@ -78,7 +90,7 @@ def test_environment_after_reloaderds_of_its_own(place: Place, watch: Watch) -> 
 def test_env_and_env_file(place: Place, watch: Watch) -> None:
     build(place.outside, {"x.env": "# for the tests\nexport BOTH=file\nQUOTED='a b'\nPATH_LIKE=$HOME/x\n"})
     daemon = watch(
-        *("--env-file", str(place.outside / "x.env"), "--env", "BOTH=option"),
+        *("--env", "BOTH=option", "--env-file", str(place.outside / "x.env")),
         *("--env", "EMPTY=", "--env", "EQUAL=a=b", "--env=LANG=C"),
         probe=("--dump",),
     )
@@ -91,6 +103,12 @@ def test_env_and_env_file(place: Place, watch: Watch) -> None:
         if run == 1:
             daemon.change_marker()
     assert "option" not in daemon.stderr.read_text()  # it may be a secret
+
+
+def test_env_file_is_found_from_where_reloaderd_was_started(place: Place, watch: Watch) -> None:
+    build(place.tree, {"x.env": "WHOSE=start\n", "work/x.env": "WHOSE=chdir\n"})
+    daemon = watch("--chdir=work", "--env-file=x.env", probe=("--dump",))
+    assert environ(daemon)["WHOSE"] == "start"
 
 
 def test_env_path_is_where_the_command_is_looked_for(place: Place, watch: Watch) -> None:
@@ -170,7 +188,7 @@ import os, signal, sys
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def told(signum, frame):
     os.write(log, f"{name} {signum}\\n".encode())
-    if name == "child":
+    if name in sys.argv[2:]:
         os._exit(0)
 name = "child"
 for kin in ("group", "session"):
@@ -185,30 +203,53 @@ os.write(log, f"{name} ready\\n".encode())
 while True:
     signal.pause()
 """
+"""A child, one of its group and one with a session of its own; those named in the arguments obey."""
+
+
+def family(watch: Watch, log: Path, scope: str, *obey: str, grace: str = "600ms") -> Daemon:
+    """A daemon with such a run, whose stop signal is HUP; all three are ready for it."""
+    daemon: Daemon = watch(
+        *(f"--kill={scope}", "--stop-signal=HUP", f"--stop-timeout={grace}"),
+        command=(sys.executable, "-I", "-S", "-c", FAMILY, str(log), *obey),
+    )
+    daemon.wait(lambda: log.exists() and log.read_text().count("ready") == 3, "a family")
+    return daemon
+
+
+def signalled(log: Path) -> list[str]:
+    """Who got which signal, `NAME NUMBER`, in order."""
+    return [line for line in log.read_text().splitlines() if not line.endswith("ready")]
 
 
 @pytest.mark.parametrize(
     ("scope", "reached"),
-    [("tree", {"child", "group", "session"}), ("group", {"child", "group"}), ("child", {"child"})],
+    [("tree", ["child", "group", "session"]), ("group", ["child", "group"]), ("child", ["child"])],
 )
-def test_kill(scope: str, reached: set[str], place: Place, watch: Watch) -> None:
-    """Who gets the stop signal from the stop; what is left when the child has ended gets it as well."""
+def test_kill(scope: str, reached: list[str], place: Place, watch: Watch) -> None:
+    """Who gets the stop signal; whoever lives on is killed, told or not."""
     log = place.outside / "log"
-    daemon = watch(
-        *(f"--kill={scope}", "--stop-signal=HUP", "--stop-timeout=300ms"),
-        command=(sys.executable, "-I", "-S", "-c", FAMILY, str(log)),
-    )
-    daemon.wait(lambda: log.exists() and log.read_text().count("ready") == 3, "a family")
-    tree = procfs.descendants(daemon.pid)
+    daemon = family(watch, log, scope)
+    (keeper,) = procfs.children(daemon.pid)
+    before = procfs.descendants(keeper)
+    assert len(before) == 3
     edits.mark(daemon.marker, 1)
-    daemon.wait_event("ended", run=1)
     daemon.wait_event("started", run=2)
-    assert not any(procfs.alive(pid) for pid in tree[1:])
-    first = [line.split() for line in log.read_text().splitlines() if not line.endswith("ready")]
-    assert {name for name, _ in first} >= reached
-    assert [name for name, _ in first].count("child") == 1
-    assert {signum for _, signum in first} == {str(int(signal.SIGHUP))}
-    assert daemon.named("killed")[0]["run"] == 1  # what lived on
+    assert not any(map(procfs.alive, before))
+    assert sorted(signalled(log)) == [f"{name} {signal.SIGHUP:d}" for name in reached]
+    assert daemon.wait_event("killed")["run"] == 1
+
+
+def test_kill_says_nothing_about_what_a_child_leaves_when_it_ends_by_itself(
+    place: Place, watch: Watch
+) -> None:
+    """All of it is told to end, and has the time to."""
+    log = place.outside / "log"
+    daemon = family(watch, log, "child", "child", "group", "session", grace="10min")
+    os.kill(daemon.wait_event("started")["pid"], signal.SIGUSR1)
+    daemon.wait_event("waiting", **{"for": "change"})
+    assert signalled(log)[0] == f"child {signal.SIGUSR1:d}"
+    assert sorted(signalled(log)[1:]) == [f"group {signal.SIGHUP:d}", f"session {signal.SIGHUP:d}"]
+    assert daemon.named("killed") == []
 
 
 @pytest.mark.parametrize("name", ["HUP", "sigint", "QUIT", "10", "RTMIN"])
@@ -267,6 +308,14 @@ def test_cf10_on_exit_exit_restarts_on_a_change(watch: Watch) -> None:
     assert daemon.wait_exit() == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(
+    ("end", "status"), [("exit 0", 0), ("exit 4", 4), ("kill -KILL $$", -signal.SIGKILL)]
+)
+def test_cf10_on_exit_exit_of_a_shell(end: str, status: int, watch: Watch) -> None:
+    daemon = watch("--on-exit=exit", "--shell", command=(end,), ready=False)
+    assert daemon.wait_exit() == status
+
+
 def test_on_exit_restart(watch: Watch) -> None:
     daemon = watch("--on-exit=restart", probe=("--exit-once", "0"))
     daemon.wait_starts(2)
@@ -276,7 +325,13 @@ def test_on_exit_restart(watch: Watch) -> None:
 
 @pytest.mark.parametrize(
     ("option", "status", "restarts"),
-    [((), 3, True), (("--restart-status=7",), 7, True), (("--restart-status=7",), 3, False)],
+    [
+        ((), 3, True),
+        (("--restart-status=7",), 7, True),
+        (("--restart-status=7",), 3, False),
+        (("--restart-status=0",), 0, True),
+        (("--restart-status=none",), 0, False),
+    ],
 )
 def test_restart_status(option: tuple[str, ...], status: int, restarts: bool, watch: Watch) -> None:
     daemon = watch(*option, probe=("--exit-once", str(status)), children=1 if restarts else 0)
@@ -309,7 +364,7 @@ def test_dry_run_starts_nothing_and_says_what_it_would_do(place: Place, watch: W
     )
     daemon.wait_event("watching")
     assert procfs.children(daemon.pid) == []
-    for name, action in (("a.py", "restart"), ("b.conf", "signal")):
+    for name, action, rule in (("a.py", "restart", "every file"), ("b.conf", "signal", "*.conf=signal:HUP")):
         edits.append(place.tree / "c.css")
         at = daemon.mark()
         edits.append(place.tree / name)
@@ -317,6 +372,7 @@ def test_dry_run_starts_nothing_and_says_what_it_would_do(place: Place, watch: W
         assert changed["paths"] == [str(place.tree / name)]
         assert changed["action"].startswith(action)
         assert changed["dry_run"] is True
+        assert rule in changed["rule"]
     os.kill(daemon.pid, signal.SIGUSR1)
     at = daemon.mark()
     edits.append(place.tree / "a.py")
@@ -333,6 +389,18 @@ def test_dry_run_line_for_people(place: Place, watch: Watch) -> None:
     edits.append(place.tree / "a.py")
     line = daemon.wait_line(lambda line: "changed" in line)
     assert "a.py -> would restart" in line
+    daemon.children = None
+
+
+def test_dry_run_line_names_the_rule_and_its_place(place: Place, watch: Watch) -> None:
+    build(place.tree, {".reloaderdignore": "# kept\n*.txt\n!b.txt\n", "a.txt": "a\n", "b.txt": "b\n"})
+    daemon = watch("--dry-run", "-v", command=("true",), ready=False, log_format="text")
+    daemon.wait_line(lambda line: "watching" in line)
+    edits.append(place.tree / "a.txt")
+    edits.append(place.tree / "b.txt")
+    line = daemon.wait_line(lambda line: "changed" in line)
+    assert "changed: b.txt -> would restart [!b.txt, " in line
+    assert ".reloaderdignore:3]" in line
     daemon.children = None
 
 
@@ -353,6 +421,22 @@ def test_debounce_waits_for_quiet(place: Place, watch: Watch) -> None:
     changed = daemon.named("changed")[0]
     assert changed["count"] == 2
     assert daemon.named("restarted")[0]["ms"] >= 500
+
+
+def test_ext_filter_and_ignore_together(place: Place, watch: Watch) -> None:
+    """What --ext or --filter names counts, less what a later --ignore names, but a last --filter."""
+    counts = ["a.py", "b.html", "Makefile", "gen/keep.py"]
+    does_not = ["c.txt", "test_a.py", "gen/d.py", "makefile"]
+    build(place.tree, dict.fromkeys(counts + does_not, "old\n"))
+    daemon = watch(
+        *("--debounce=400ms", "--ext=py,html", "--filter=Makefile", "--ignore=test_*.py"),
+        *("--ignore=gen/*", "--filter=gen/keep.py"),
+        read=[str(place.tree / name) for name in ("marker.py", *counts)],
+    )
+    with daemon.restarts(1):
+        for name in does_not + counts:
+            edits.append(place.tree / name)
+    assert set(daemon.named("changed")[0]["paths"]) == {str(place.tree / name) for name in counts}
 
 
 def test_on_signal_and_ignore(place: Place, watch: Watch) -> None:
