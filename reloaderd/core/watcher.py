@@ -180,7 +180,7 @@ class Watcher:
             self._stamps.add_root(event.path)
             return commands
         self._stamps.remove_root(event.path)
-        return [*commands, self._asks.arm(Why.APPEARED, [event.path])]
+        return [*commands, self._find_repository(event.path), self._asks.arm(Why.APPEARED, [event.path])]
 
     def _sift(self, directories: Iterable[str]) -> list[Command]:
         """The rules changed: watch and count below these what counts now."""
@@ -279,6 +279,9 @@ class Watcher:
         commands += self._drop(difference.unused)
         for name in difference.gone_dirs:
             commands += self._forget(prefix + name, counts=name not in listing.dirs)
+            if name in listing.dirs:  # it does not count any more, but a root below it does
+                inside = [root for root in self._roots.paths if root.startswith(f"{prefix}{name}/")]
+                commands += [self._asks.arm(Why.RULES, inside)] if inside else []
         there = {*listing.files, *listing.links} if difference.vanished else ()
         vanished = [prefix + name for name in difference.vanished if name not in there]
         self.changes += [Change(path, Kind.DELETED, existed=True) for path in vanished]
@@ -292,7 +295,7 @@ class Watcher:
 
     def _not_armed(self, listing: Listing, why: Why) -> list[Command]:
         if listing.error in SILENT:
-            return self._forget(listing.path, counts=True)
+            return [*self._forget(listing.path, counts=True), *self._drop([listing.watch])]
         if listing.path in self.tree:
             self.tree.renew(listing.path, listing.watch, [], [])
         else:
@@ -384,12 +387,12 @@ class Watcher:
     def _file(self, node: Node, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         path = _join(node.path, event.name)
         commands: list[Command] = []
-        if event.name in NAMES and event.kind not in (Kind.CREATED, Kind.WRITTEN, Kind.TOUCHED):
+        if event.name in NAMES and event.kind not in (Kind.WRITTEN, Kind.TOUCHED):
             commands = [self._asks.arm(Why.REREAD, [node.path])]
         if self.rules.verdict(path).action == "ignore":
             return commands
         if event.kind in NAMING and path in self.tree:  # it was a link that is followed
-            commands += self._forget(path)
+            commands += self._forget(path, counts=event.kind in GONE)
         if event.kind in GONE:
             existed = self.tree.remove_file(node, event.name)
             if existed or path in in_batch:

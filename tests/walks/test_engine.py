@@ -209,7 +209,7 @@ def test_a_tree(steps: list[Step], runs: list[Manner]) -> None:
     walk.check()
 
 
-@bounded(1000)
+@bounded(600)
 @given(steps_of)
 def test_a_root_whose_ancestors_come_and_go_while_someone_works_in_it(steps: list[Step]) -> None:
     walk = Walk(service("web", "/w/p/a", "/w/p/m.py"))
@@ -219,7 +219,7 @@ def test_a_root_whose_ancestors_come_and_go_while_someone_works_in_it(steps: lis
     walk.check()
 
 
-@bounded(1000)
+@bounded(600)
 @given(steps_of)
 def test_a_root_that_is_a_link(steps: list[Step]) -> None:
     walk = Walk(service("web", "/w/q"))
@@ -229,7 +229,7 @@ def test_a_root_that_is_a_link(steps: list[Step]) -> None:
     walk.check()
 
 
-@bounded(1000)
+@bounded(600)
 @given(st.lists(steps_without_rules, min_size=8, max_size=30), manners)
 def test_two_services_that_share_directories(steps: list[Step], runs: list[Manner]) -> None:
     walk = Walk(service("web", "/w/p", "/w/p/a/b"), service("worker", "/w/p/a"), runs=runs)
@@ -238,7 +238,7 @@ def test_two_services_that_share_directories(steps: list[Step], runs: list[Manne
     walk.check()
 
 
-@bounded(1000)
+@bounded(600)
 @given(st.lists(steps | at_repositories | at_repositories, min_size=8, max_size=30))
 def test_a_repository(steps: list[Step]) -> None:
     walk = Walk(service("web", "/w/p"))
@@ -248,7 +248,7 @@ def test_a_repository(steps: list[Step]) -> None:
     walk.check()
 
 
-@bounded(1000)
+@bounded(600)
 @given(st.lists(steps, max_size=8), st.lists(unseen, min_size=4, max_size=12))
 def test_no_restart_for_what_does_not_count(steps: list[Step], idle: list[Step]) -> None:
     walk = Walk(service("web", "/w/p"))
