@@ -87,4 +87,8 @@ class Batch:
 
     def absorb(self, other: Batch) -> None:
         """Take in all of `other`, which came later."""
-        self._paths.update(other._paths)
+        for path, net in other._paths.items():
+            if path in self._paths:
+                net.existed = self._paths.pop(path).existed
+            if net.existed or net.exists:
+                self._paths[path] = net

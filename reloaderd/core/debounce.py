@@ -6,7 +6,7 @@ Rules (DESIGN 6.3):
   500 ms at most: who restarts in storms or works in steps is given time to finish.
 - A batch never waits longer than the limit after its first change, but for a hold.
 - While a version control lock is held the batch is held, 60 s at most: one checkout, one restart.
-- A number instead of `auto` is a plain quiet time; 0 acts on the first event.
+- A number instead of `auto` is a plain quiet time, and the limit grows with it; 0 acts on the first event.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ QUIET = 0.050
 
 MAX_QUIET = 0.500
 LIMIT = 2.0
+PATIENCE = 4
+"""A plain quiet time of more than half a second: the limit is so many of it."""
+
 MEMORY = 1.0
 """Seconds for which a restart or a released lock makes the quiet time longer."""
 
@@ -50,8 +53,9 @@ class Debounce:
 
     def add(self, path: str, kind: Kind, verdict: Verdict, existed: bool, now: float) -> None:
         """One more change; see `Batch.add`."""
-        if not self.batch:
+        if not self.batch:  # also after a batch that came to nothing
             self._first = now
+            self._held_until = 0.0
         self.batch.add(path, kind, verdict, existed)
         self._last = now
 
@@ -105,7 +109,7 @@ class Debounce:
     def undisturbed(self, now: float) -> float:
         """When the batch would be due if nothing held it."""
         quiet = self.quiet(now)
-        return min(self._last + quiet, self._first + max(LIMIT, quiet))
+        return min(self._last + quiet, self._first + max(LIMIT, PATIENCE * quiet))
 
     def _remember(self, now: float) -> None:
         self._recent = [instant for instant in self._recent if now - instant < MEMORY]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
+from reloaderd.core.reasons import signal_name
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
@@ -91,6 +92,7 @@ class Service:
             case WatchMoved():
                 return watcher.watch_moved(event)
             case EventsLost():
+                watcher.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
                 return []
             case Armed():
@@ -209,6 +211,7 @@ class Service:
     def _settle(self, now: float) -> list[Command]:
         deadline = self.debounce.deadline(now)
         if deadline is None:
+            self._delayed = False
             return []
         if now < deadline:
             if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
@@ -266,6 +269,9 @@ class Service:
     def _changed(self, batch: Batch, action: str) -> list[Command]:
         paths = batch.paths
         deciding = batch.by_action(action) or batch.by_action("restart")
+        if action == "signal":
+            signums = dict.fromkeys(verdict.signum for _, verdict in deciding)
+            action = ",".join(f"signal:{signal_name(signum).removeprefix('SIG')}" for signum in signums)
         rule, origin = (deciding[0][1].rule, deciding[0][1].origin) if deciding else ("", "")
         fields = {
             "paths": paths[:LISTED],

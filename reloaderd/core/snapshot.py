@@ -41,6 +41,8 @@ class Snapshot:
 
     def again(self, directory: str, now: float) -> None:
         """A stamp in there was too young."""
+        if directory in self._waiting:
+            return
         tries = self._tries[directory] = self._tries.get(directory, 0) + 1
         if tries < TRIES:
             self._waiting[directory] = None
@@ -57,5 +59,6 @@ class Snapshot:
             if node is not None:
                 prefix = directory if directory == "/" else directory + "/"
                 paths += [prefix + name for name, stamp in node.files.items() if stamp is None]
-        self.deadline = now if self._waiting else None
-        return paths
+        self._files = paths[SLICE:]
+        self.deadline = now if self._waiting or self._files else None
+        return paths[:SLICE]

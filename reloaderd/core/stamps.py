@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from reloaderd.commands import Command
 from reloaderd.core.asks import Asks
-from reloaderd.core.snapshot import Snapshot
+from reloaderd.core.snapshot import SETTLING, Snapshot
 from reloaderd.core.watchtree import WatchTree
 from reloaderd.events import Examined, Kind, Why
 
@@ -86,6 +86,8 @@ class Stamps:
                 if self._get(path) != stamp.value:
                     self.lose(path)
                     changed.append((path, kind))
+            elif stamp.young and path in self._root_files:
+                self._snapshot.want((), [path], now + SETTLING)
             elif stamp.young:
                 self._snapshot.again(path.rpartition("/")[0] or "/", now)
             else:

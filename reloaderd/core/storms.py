@@ -27,17 +27,13 @@ class Storms:
 
     def delay(self, paths: Iterable[str], up: float) -> float:
         """Seconds by which to delay a restart that `paths` cause `up` seconds after the last start."""
-        suspects = set(paths)
-        if up < RIGHT_AFTER and self._count:
-            suspects &= self._suspects
-        elif up >= RIGHT_AFTER:
-            suspects = set()
-        if not suspects:
+        changed = set(paths) if up < RIGHT_AFTER else set()
+        again = changed & self._suspects
+        if not again:
             self._count = 0
             self._backoff.reset()
-            return 0.0
-        self._suspects = suspects
-        self._count += 1
+        self._suspects = again or changed
+        self._count += bool(self._suspects)
         return self._backoff.next() if self._count > TOLERATED else 0.0
 
     def to_name(self) -> str | None:

@@ -232,10 +232,17 @@ class Supervisor:
         how = {"status": event.status} if event.status >= 0 else {"signal": signal_name(-event.status)}
         report = Report("ended", self._settings.name, {"run": event.run, **how, "seconds": round(up, 3)})
         if self.state is not State.RUNNING:
-            return [report]
+            return [report, *(self._tell_rest() if event.left else [])]
         self._plan = self._plan_after(event.status, up)
         commands = self._handle(Input.ENDED, now)
         return [report, *(commands if event.left else [])]
+
+    def _tell_rest(self) -> list[Command]:
+        """The child obeyed; what the stop signal did not reach would wait for SIGKILL."""
+        settings = self._settings
+        if settings.kill == "tree" or self._kills:
+            return []
+        return [SignalChild(settings.name, self.run, settings.stop_signal, "tree", True)]
 
     def _plan_after(self, status: int, up: float) -> Input:
         settings = self._settings

@@ -80,14 +80,20 @@ class Watcher:
         self._repositories: dict[str, tuple[int, str]] = {}
         self._armed_roots: set[str] = set()
         self._warned: set[str] = set()
+        self._lost = False
         self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
 
     def start(self) -> list[Command]:
         """Find the roots; all else follows from the answers."""
         return [self._asks.anchor(root) for root in self._roots.paths]
 
+    def lose_track(self) -> None:
+        """Events were lost: until everything was looked at, nothing new is taken for known."""
+        self._lost = True
+
     def look_everywhere(self) -> list[Command]:
         """Events were lost: compare everything with what is known of it."""
+        self._lost = False
         commands = self.start()
         commands += [self._find_repository(path) for path in self._repositories]
         directories = [root for root in self._roots.paths if root in self.tree]
@@ -106,16 +112,15 @@ class Watcher:
         """Serve what is due: tell of roots that stay away, take stamps that are missing."""
         gone = self._roots.stay_away(now)
         told = [self._warning(f"{root} is gone; waiting for it to come back") for root in gone]
-        return told + self._stamps.tick(now)
+        return told + ([] if self._lost else self._stamps.tick(now))
 
     # What it knows
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return min(
-            (at for at in (self._roots.deadline, self._stamps.deadline) if at is not None), default=None
-        )
+        stamps = None if self._lost else self._stamps.deadline
+        return min((at for at in (self._roots.deadline, stamps) if at is not None), default=None)
 
     @property
     def busy(self) -> bool:
@@ -260,9 +265,10 @@ class Watcher:
             everything = why is not Why.APPEARED and why is not Why.REREAD
             below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
         else:
-            self.tree.add(path, watch, dirs, counted)
+            node = self.tree.add(path, watch, dirs, counted)
+            node.untold = why is Why.RULES or why is Why.REREAD
             below += [prefix + name for name in dirs]
-            if why in TELLING:
+            if why in TELLING or self._lost:
                 self.changes += [Change(prefix + name, Kind.CREATED, existed=False) for name in counted]
         if why is Why.LOST:
             files += [prefix + name for name in counted]
@@ -285,7 +291,7 @@ class Watcher:
         there = {*listing.files, *listing.links} if difference.vanished else ()
         vanished = [prefix + name for name in difference.vanished if name not in there]
         self.changes += [Change(path, Kind.DELETED, existed=True) for path in vanished]
-        if why in TELLING:
+        if why in TELLING or self._lost:
             appeared = [prefix + name for name in difference.appeared]
             self.changes += [Change(path, Kind.CREATED, existed=False) for path in appeared]
 
@@ -296,17 +302,15 @@ class Watcher:
     def _not_armed(self, listing: Listing, why: Why) -> list[Command]:
         if listing.error in SILENT:
             return [*self._forget(listing.path, counts=True), *self._drop([listing.watch])]
-        if listing.path in self.tree:
-            self.tree.renew(listing.path, listing.watch, [], [])
-        else:
-            self.tree.add(listing.path, listing.watch, [], [])
+        commands = self._forget(listing.path)
+        self.tree.add(listing.path, listing.watch, [], [])
         full = listing.error == errno.ENOSPC
         about = "ENOSPC" if full else listing.path  # one limit is one warning
         if about in self._warned:
-            return []
+            return commands
         self._warned.add(about)
         what = f"{listing.path} and others are" if full else f"{listing.path} is"
-        return [self._warning(f"{what} not watched: {watch_failure(listing.error)}")]
+        return [*commands, self._warning(f"{what} not watched: {watch_failure(listing.error)}")]
 
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
@@ -368,8 +372,10 @@ class Watcher:
 
     def _directory(self, node: Node, event: EntryChanged) -> list[Command]:
         path = _join(node.path, event.name)
-        if event.kind in GONE:
+        if event.kind is Kind.DELETED:
             return self._forget(path, counts=True)
+        if event.kind is Kind.LEFT:  # another may have come in its place: two names can be exchanged
+            return self._forget(path, counts=True) + self._appeared(node, event.name)
         known = self.tree.get(path)
         if event.kind is Kind.TOUCHED and (known is None or known.watch >= 0):
             return []
@@ -377,12 +383,19 @@ class Watcher:
             appeared = event.name in VERSION_CONTROL and event.kind is not Kind.TOUCHED
             return [self._find_repository(node.path)] if appeared else []
         commands: list[Command] = []
-        if event.kind is Kind.ARRIVED and known is not None:
-            commands = self._forget(path, counts=True)
-        if event.name not in node.dirs:
-            node.dirs.append(event.name)
+        if known is not None and (known.untold or event.kind is Kind.ARRIVED):
+            commands = self._forget(path, counts=event.kind is Kind.ARRIVED)
+        return commands + self._appeared(node, event.name)
+
+    def _appeared(self, node: Node, name: str) -> list[Command]:
+        """There may be a directory of that name now."""
+        path = _join(node.path, name)
+        if self.rules.prunes(path):
+            return []
+        if name not in node.dirs:
+            node.dirs.append(name)
         self._warned.discard(path)
-        return [*commands, self._asks.arm(Why.APPEARED, [path])]
+        return [self._asks.arm(Why.APPEARED, [path])]
 
     def _file(self, node: Node, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         path = _join(node.path, event.name)
@@ -397,6 +410,8 @@ class Watcher:
             existed = self.tree.remove_file(node, event.name)
             if existed or path in in_batch:
                 self.changes.append(Change(path, event.kind, existed))
+            if event.kind is Kind.LEFT:  # another may have come in its place
+                commands += self._stamps.doubt(path, Kind.ARRIVED)
             return commands
         if event.kind in NAMING or event.kind is Kind.WRITTEN:
             existed = self.tree.add_file(node, event.name)
@@ -420,7 +435,11 @@ class Watcher:
     def examined(self, event: Examined, now: float) -> list[Command]:
         """How files look."""
         self._asks.answered()
-        self.changes += [Change(path, kind, existed=True) for path, kind in self._stamps.examined(event, now)]
+        for path, kind in self._stamps.examined(event, now):
+            self.changes.append(Change(path, kind, existed=True))
+            node = self.tree.get(_parent(path))
+            if kind is Kind.ARRIVED and node is not None:
+                self.tree.add_file(node, path.rpartition("/")[2])
         return []
 
 

@@ -17,11 +17,12 @@ from typing import NamedTuple
 class Node:
     """One watched directory."""
 
-    __slots__ = ("dirs", "files", "path", "watch")
+    __slots__ = ("dirs", "files", "path", "untold", "watch")
 
     def __init__(self, path: str, watch: int) -> None:
         self.path = path
         self.watch = watch
+        self.untold = False  # taken in because the rules changed: its files were no change
         self.dirs: list[str] = []
         self.files: dict[str, int | None] = {}
 
@@ -71,12 +72,13 @@ class WatchTree:
         """Whether any node needs `watch`."""
         return watch in self._by_watch
 
-    def add(self, path: str, watch: int, dirs: list[str], files: list[str]) -> None:
+    def add(self, path: str, watch: int, dirs: list[str], files: list[str]) -> Node:
         """A directory that was not known; `dirs` and `files` are those of its names that count."""
         node = self._nodes[path] = Node(path, watch)
         node.dirs = dirs
         node.files = dict.fromkeys(files)
         self._map(node)
+        return node
 
     def renew(self, path: str, watch: int, dirs: list[str], files: list[str]) -> Difference:
         """A known directory was listed again, maybe under another watch: what is different."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Callable
 
 from reloaderd.events import Anchored, Listing, Stamp, Step
 from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING, Source
@@ -60,16 +61,24 @@ def _ignore_texts(path: str, files: list[str]) -> dict[str, str]:
 
 
 def stamp(path: str) -> Stamp | None:
-    """How the file at `path` looks, or what a symlink there leads to; None where nothing is."""
-    try:
-        look = os.stat(path)
-    except OSError:
-        try:
-            look = os.lstat(path)
-        except OSError:
-            return None
+    """How the file at `path` looks, or what a symlink there leads to; None where no file is.
+
+    A symlink to a directory, or to nothing, is looked at itself.
+    """
+    look = _stat(os.stat, path)
+    if look is None or stat.S_ISDIR(look.st_mode):
+        look = _stat(os.lstat, path)
+    if look is None or stat.S_ISDIR(look.st_mode):
+        return None
     age = time.time_ns() - look.st_ctime_ns
     return Stamp(hash((look.st_ino, look.st_size, look.st_mtime_ns)), -YOUNG < age < YOUNG)
+
+
+def _stat(call: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:
+    try:
+        return call(path)
+    except OSError:
+        return None
 
 
 def read_text(path: str) -> str | None:

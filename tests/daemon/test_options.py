@@ -448,7 +448,7 @@ def test_on_signal_and_ignore(place: Place, watch: Watch) -> None:
         edits.append(place.tree / "b.css")
         edits.append(place.tree / "a.conf")
         daemon.wait(lambda number=number: daemon.signals(1) == [signal.SIGUSR1] * number, "a SIGUSR1")
-    assert [one["action"] for one in daemon.named("changed")] == ["signal", "signal"]
+    assert [one["action"] for one in daemon.named("changed")] == ["signal:USR1", "signal:USR1"]
     assert all("*.conf" in one["rule"] for one in daemon.named("changed"))
     with daemon.restarts(1):
         edits.append(place.tree / "c.py")

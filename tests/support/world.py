@@ -338,7 +338,8 @@ class World:
                 for watch in command.watches:
                     self.kernel.drop(watch)
             case do.Examine():
-                return [Examined(command.service, command.why, {p: self._stamp(p) for p in command.paths})]
+                stamps = {path: self._stamp(path) for path in command.paths}
+                return [*self.kernel.read(), Examined(command.service, command.why, stamps)]
             case do.Drain():
                 return [*self.kernel.read(), Drained(command.service)]
             case do.StartChild():

@@ -137,7 +137,7 @@ def test_a_signal_is_sent_once_for_a_batch_and_nothing_restarts() -> None:
     world.pause(1.0)
     assert sent == [SignalChild("web", 1, SIGUSR1, "child")]
     assert runs(world) == 1
-    assert said(world, "changed")[0]["action"] == "signal"
+    assert said(world, "changed")[0]["action"] == "signal:USR1"
 
 
 def test_two_signals_are_sent_once_each() -> None:

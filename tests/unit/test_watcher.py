@@ -191,9 +191,6 @@ def test_a_directory_that_is_removed_right_after_it_counts() -> None:
     assert restarts(resting(), op.Save("/w/p/.gitignore", "*.tmp\n"), op.RemoveTree("/w/p/a")) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what RULES or REREAD took in is no change, though its CREATED is on its way"
-)
 def test_a_directory_that_is_made_right_after_it_counts() -> None:
     operations = (
         op.Save("/w/p/.gitignore", "*.tmp\n"),
@@ -289,14 +286,12 @@ def test_a_link_that_is_removed_is_not_followed_any_more() -> None:
 # Events that cannot be believed
 
 
-@pytest.mark.xfail(strict=True, reason="RENAME_EXCHANGE: the name leaves after something arrived there")
 def test_files_that_were_exchanged_are_known_by_their_new_names() -> None:
     world = resting(op.Save("/w/out/x.py"))
     assert restarts(world, op.Exchange("/w/out/x.py", "/w/p/m.py")) == 1
     assert restarts(world, op.Remove("/w/p/m.py")) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="RENAME_EXCHANGE: the name leaves after something arrived there")
 def test_directories_that_were_exchanged_are_watched_under_their_new_names() -> None:
     world = resting(op.MakeDirs("/w/p/b"), op.Save("/w/p/b/o.py"))
     assert restarts(world, op.Exchange("/w/p/a", "/w/p/b")) == 1
@@ -304,7 +299,6 @@ def test_directories_that_were_exchanged_are_watched_under_their_new_names() -> 
         assert restarts(world, op.Save(path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a stamp is trusted though an older event is on its way")
 def test_a_touch_that_is_on_its_way_when_the_stamps_are_taken_counts() -> None:
     world = World([service(roots=ROOT)])
     world.do(*TREE)
@@ -318,7 +312,6 @@ def test_a_touch_that_is_on_its_way_when_the_stamps_are_taken_counts() -> None:
     assert len(world.started) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="stamps and listings take in what was lost before it is looked for")
 def test_what_happens_between_lost_events_and_the_look_at_everything_counts() -> None:
     world = resting()
     world.kernel.flood()
