@@ -86,6 +86,7 @@ def test_sg01_status_that_a_shell_shows(place: Place, watch: Watch) -> None:
 def test_a_second_one_does_not_wait(first: Kill, second: Kill, terminal: bool, watch: Watch) -> None:
     ignore = ("--ignore", "TERM", "--ignore", "INT", "--spawn", "setsid", "--spawn", "group")
     daemon = watch("--stop-timeout=10min", probe=ignore, terminal=terminal)
+    daemon.wait(lambda: len(daemon.words("CHILD")) == 2, "its kin")
     first(daemon)
     daemon.wait_record("SIGNAL", run=1)
     assert not daemon.process_ended()
