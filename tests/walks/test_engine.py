@@ -131,6 +131,7 @@ class Walk:
         files = self.world.files
         self.judges = {one.name: Judge(files, list(one.roots), one.follow_links) for one in self.services}
         self.world.on_change = lambda: [judge.changed() for judge in self.judges.values()]
+        self.world.allows = lambda operation: not self._silent(operation)
         self.world.on_start = lambda name: self.judges[name].started()
         self.world.start()
 
@@ -144,11 +145,9 @@ class Walk:
                 case Flood():
                     self.world.kernel.flood()
                 case Race():
-                    if isinstance(step.what, float) or not self._silent(step.what):
-                        self.world.race(*step)
+                    self.world.race(*step)
                 case _:
-                    if not self._silent(step):
-                        self.world.do(step)
+                    self.world.do(step)
             if not self.world.kernel.queue:
                 self._handled()
 
