@@ -113,6 +113,27 @@ def test_what_is_on_its_way_when_a_run_starts_is_part_of_it() -> None:
     assert "/p/n.py" in world.started[-1].environ["RELOADERD_CHANGED"]
 
 
+def test_what_has_not_settled_when_a_stop_ends_is_part_of_the_start_after_it() -> None:
+    world = at_rest(*TREE, runs=[Manner(grace=1.0)])
+    world.do(op.Save("/p/m.py"))
+    world.pause(1.009)
+    world.do(op.Save("/p/n.py"))
+    world.settle()
+    assert runs(world) == 2
+    assert world.started[1].environ["RELOADERD_CHANGED"] == "/p/m.py\n/p/n.py"
+
+
+def test_a_restart_makes_the_next_batch_wait_longer() -> None:
+    world = at_rest(*TREE)
+    debounce = world.engine.services["web"].debounce
+    waits = []
+    for _ in range(3):
+        waits.append(debounce.quiet(world.now))
+        world.do(op.Save("/p/m.py"))
+        world.pause(0.2)
+    assert waits == [0.05, 0.1, 0.2]
+
+
 def test_a_restart_on_request_needs_no_change() -> None:
     world = at_rest(*TREE)
     world.carry(world.engine.services["web"].restart(world.now))
