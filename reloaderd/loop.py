@@ -217,8 +217,7 @@ class Loop:
         from reloaderd.kernel.files import stamp
 
         stamps = {path: stamp(path) for path in command.paths}
-        # What the stamps show may have events on their way: those are judged by what was known before.
-        return [*self._source.read(), Examined(command.service, command.why, stamps)]
+        return [Examined(command.service, command.why, stamps)]
 
     def _drain(self, command: do.Drain) -> Sequence[Event]:
         return [*self._source.read(), Drained(command.service)]

@@ -108,6 +108,7 @@ class Service:
             case Examined():
                 return watcher.examined(event, now)
             case Drained():
+                watcher.drained()
                 return self._launch(now) if self.supervisor.starting else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 return self.supervisor.child(event, now)

@@ -3,6 +3,8 @@
 Rules:
 - A file that was closed without a write that we saw, or whose inode was touched, is in doubt: it is
   examined, and counts if it does not look as it did, or if how it did is not known.
+- A first look says how the run found the file only if no event is on its way that tells otherwise: it is
+  trusted when the source was drained after it.
 - Events were lost: every file is in doubt.
 """
 
@@ -26,6 +28,8 @@ class Stamps:
         self._root_files: dict[str, int | None] = {}
         self._doubts: dict[str, Kind] = {}
         self._unknown: set[str] = set()  # directories with files that have no stamp
+        self._fresh: dict[str, int] = {}  # stamps that are not trusted yet
+        self.first_look = False  # the latest answer brought some
         self._snapshot = Snapshot(tree)
 
     @property
@@ -36,6 +40,7 @@ class Stamps:
     def add_root(self, path: str) -> None:
         """A root that is a file: how it looks is not known."""
         self._root_files[path] = None
+        self.distrust(path)
 
     def remove_root(self, path: str) -> None:
         """It is a directory now."""
@@ -51,6 +56,7 @@ class Stamps:
 
     def lose(self, path: str) -> None:
         """The file changed: how it looks is not known any more."""
+        self.distrust(path)
         self._set(path, None)
         if path not in self._root_files:
             self.lose_in([path.rpartition("/")[0] or "/"])
@@ -70,6 +76,20 @@ class Stamps:
         paths = self._snapshot.slice(now)
         return [self._asks.examine(None, paths)] if paths else []
 
+    def distrust(self, path: str) -> None:
+        """Something happened to it, before or after its stamp was taken."""
+        self._fresh.pop(path, None)
+
+    def distrust_all(self) -> None:
+        """Events were lost."""
+        self._fresh.clear()
+
+    def trust(self) -> None:
+        """The source was drained: what is fresh still is how the run found it."""
+        fresh, self._fresh = self._fresh, {}
+        for path, value in fresh.items():
+            self._set(path, value)
+
     def doubt(self, path: str, kind: Kind) -> list[Command]:
         """Something happened to it that may have changed it."""
         self._doubts[path] = kind
@@ -78,6 +98,7 @@ class Stamps:
     def examined(self, event: Examined, now: float) -> list[tuple[str, Kind]]:
         """How files look: an answer to a doubt, or the first look.  Returns those that have changed."""
         changed: list[tuple[str, Kind]] = []
+        self.first_look = False
         for path, stamp in event.stamps.items():
             kind = self._doubts.pop(path, Kind.CLOSED if event.why is Why.LOST else None)
             if stamp is None:
@@ -91,7 +112,8 @@ class Stamps:
             elif stamp.young:
                 self._snapshot.again(path.rpartition("/")[0] or "/", now)
             else:
-                self._set(path, stamp.value)
+                self._fresh[path] = stamp.value
+                self.first_look = True
         return changed
 
     def _get(self, path: str) -> int | None:

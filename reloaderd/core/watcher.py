@@ -16,7 +16,7 @@ import errno
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from reloaderd.commands import Command, Drop, Report
+from reloaderd.commands import Command, Drain, Drop, Report
 from reloaderd.core.asks import Asks
 from reloaderd.core.ignorefiles import NAMES, IgnoreFiles
 from reloaderd.core.reasons import watch_failure
@@ -90,6 +90,7 @@ class Watcher:
     def lose_track(self) -> None:
         """Events were lost: until everything was looked at, nothing new is taken for known."""
         self._lost = True
+        self._stamps.distrust_all()
 
     def look_everywhere(self) -> list[Command]:
         """Events were lost: compare everything with what is known of it."""
@@ -406,6 +407,8 @@ class Watcher:
             return commands
         if event.kind in NAMING and path in self.tree:  # it was a link that is followed
             commands += self._forget(path, counts=event.kind in GONE)
+            if event.kind is Kind.LEFT:
+                commands += self._appeared(node, event.name)
         if event.kind in GONE:
             existed = self.tree.remove_file(node, event.name)
             if existed or path in in_batch:
@@ -440,7 +443,13 @@ class Watcher:
             node = self.tree.get(_parent(path))
             if kind is Kind.ARRIVED and node is not None:
                 self.tree.add_file(node, path.rpartition("/")[2])
-        return []
+        # Not in answer to a doubt: events that were read with the one that raised it may still be waiting
+        # for their turn, and those that come now are later.
+        return [Drain(self._name)] if self._stamps.first_look else []
+
+    def drained(self) -> None:
+        """No event is left that is older than the stamps just taken."""
+        self._stamps.trust()
 
 
 class BatchView(Protocol):

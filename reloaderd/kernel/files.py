@@ -11,6 +11,7 @@ Facts:
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -101,6 +102,7 @@ def find_way(source: Source, service: str, path: str, read: bool) -> Anchored:
     """Follow `path` name by name, each looked at after the directory it is in is watched."""
     steps: list[Step] = []
     above: list[int] = []
+    way: list[tuple[str, str]] = []  # the names gone through, each with the directory it is in
     todo = [name for name in path.split("/") if name][::-1]
     current = "/"
     links = 0
@@ -117,18 +119,20 @@ def find_way(source: Source, service: str, path: str, read: bool) -> Anchored:
                 interest = LEAVING if todo or not stat.S_ISREG(look.st_mode) else CONTENT
                 _step(source, current, name, interest, steps)
                 look = os.lstat(full)
+            target = os.readlink(full) if stat.S_ISLNK(look.st_mode) else ""
         except OSError as error:
-            return _missing(source, service, path, (current, name), steps, above, error)
-        if stat.S_ISLNK(look.st_mode):
+            missing = Anchored(service, path, steps, above, None, False, error.errno or 0)
+            return _missing(source, missing, [*way, (current, name)], read)
+        if target:
             links += 1
             if links > LINK_LIMIT:
                 return Anchored(service, path, steps, above, None, False, 40)
-            target = os.readlink(full)
             todo += [part for part in target.split("/") if part][::-1]
             current = "/" if target.startswith("/") else current
             continue
         if todo:
             _hold(source, full, GOING, above)
+        way.append((current, name))
         current = full
     return _found(service, path, current, steps, above, read)
 
@@ -143,21 +147,21 @@ def _found(service: str, path: str, real: str, steps: list[Step], above: list[in
     return Anchored(service, path, steps, above, identity, stat.S_ISDIR(look.st_mode), 0, text)
 
 
-def _missing(
-    source: Source,
-    service: str,
-    path: str,
-    where: tuple[str, str],
-    steps: list[Step],
-    above: list[int],
-    error: OSError,
-) -> Anchored:
-    """Wait for the name in the nearest directory that exists; look once more now that it is watched."""
-    directory, name = where
-    _step(source, directory, name, COMING, steps)
-    if os.path.lexists(os.path.join(directory, name)) and isinstance(error, FileNotFoundError):
-        return find_way(source, service, path, read=False)
-    return Anchored(service, path, steps, above, None, False, error.errno or 0)
+def _missing(source: Source, missing: Anchored, way: list[tuple[str, str]], read: bool) -> Anchored:
+    """Wait for the last name of `way` where it would be; look again now that this is watched.
+
+    Those on the way are held by their names too: the directory of a root that was removed says nothing of
+    its own end while some process works in what was the root, and a file may stand in its place.
+    """
+    *through, (directory, name) = way
+    for above, one in through:
+        _step(source, above, one, LEAVING, missing.steps)
+    _step(source, directory, name, COMING, missing.steps)
+    if missing.error == errno.ENOENT:
+        moved = os.path.lexists(os.path.join(directory, name)) or not os.path.isdir(directory)
+    else:
+        moved = missing.error == errno.ENOTDIR and os.path.isdir(directory)
+    return find_way(source, missing.service, missing.path, read) if moved else missing
 
 
 def _step(source: Source, directory: str, name: str, interest: int, steps: list[Step]) -> None:

@@ -340,7 +340,7 @@ class World:
                     self.kernel.drop(watch)
             case do.Examine():
                 stamps = {path: self._stamp(path) for path in command.paths}
-                return [*self.kernel.read(), Examined(command.service, command.why, stamps)]
+                return [Examined(command.service, command.why, stamps)]
             case do.Drain():
                 return [*self.kernel.read(), Drained(command.service)]
             case do.StartChild():

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -33,8 +33,10 @@ def make(names: Sequence[str] = ("m.py",)) -> tuple[WatchTree, Asks, Stamps]:
 def answer(
     stamps: Stamps, looks: dict[str, Stamp | None], why: Why | None = None, now: float = 9.0
 ) -> list[tuple[str, Kind]]:
-    """How these paths look."""
-    return stamps.examined(Examined("web", why, looks), now)
+    """How these paths look, and no event is left that tells otherwise."""
+    changed = stamps.examined(Examined("web", why, looks), now)
+    stamps.trust()
+    return changed
 
 
 def examined(commands: Sequence[Command]) -> list[str]:
@@ -231,3 +233,38 @@ def test_a_root_in_the_tree_of_another_has_one_stamp_alone() -> None:
     assert tree.stamp(FILE) is None
     stamps.doubt(FILE, Kind.TOUCHED)
     assert answer(stamps, {FILE: OLD}) == []
+
+
+def test_a_first_look_is_trusted_when_the_source_was_drained_after_it() -> None:
+    tree, _, stamps = make()
+    stamps.examined(Examined("web", None, {FILE: OLD}), 9.0)
+    assert stamps.first_look
+    assert tree.stamp(FILE) is None
+    stamps.trust()
+    assert tree.stamp(FILE) == OLD.value
+
+
+def test_an_answer_to_a_doubt_is_no_first_look() -> None:
+    _, _, stamps = known()
+    stamps.doubt(FILE, Kind.TOUCHED)
+    stamps.examined(Examined("web", None, {FILE: OLD}), 9.0)
+    assert not stamps.first_look
+
+
+@pytest.mark.parametrize("happens", [Stamps.lose, Stamps.distrust])
+def test_a_first_look_that_an_event_contradicts_is_not_trusted(
+    happens: Callable[[Stamps, str], None],
+) -> None:
+    tree, _, stamps = make()
+    stamps.examined(Examined("web", None, {FILE: OLD}), 9.0)
+    happens(stamps, FILE)
+    stamps.trust()
+    assert tree.stamp(FILE) is None
+
+
+def test_no_first_look_is_trusted_that_is_older_than_lost_events() -> None:
+    tree, _, stamps = make()
+    stamps.examined(Examined("web", None, {FILE: OLD}), 9.0)
+    stamps.distrust_all()
+    stamps.trust()
+    assert tree.stamp(FILE) is None

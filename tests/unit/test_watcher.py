@@ -376,6 +376,20 @@ def test_a_second_path_to_the_same_inode_is_one_watch_and_two_changes() -> None:
     assert [node.path for node in watcher.tree.at(1)] == ["/p", "/q"]
 
 
+def test_a_file_and_a_directory_that_were_exchanged_are_known_for_what_they_are() -> None:
+    world = resting(op.MakeDirs("/w/out/d"))
+    assert restarts(world, op.Exchange("/w/out/d", "/w/p/m.py")) == 1
+    assert holds(world, "/w/p/m.py")
+    assert restarts(world, op.Save("/w/p/m.py/o.py")) == 1
+
+
+def test_events_are_handled_in_their_order_however_many_files_are_in_doubt() -> None:
+    world = resting(op.MakeDirs("/w/p/b"), op.MakeDirs("/w/out/b/c"), op.Save("/w/out/b/x.py"))
+    world.race(0, op.Rename("/w/out/b", "/w/p/b"))
+    restarts(world, op.RemoveTree("/w/p/b"))
+    assert holds(world, "/w/p/b/c")
+
+
 # What cannot be watched
 
 

@@ -1,0 +1,82 @@
+"""The way to a root on the real kernel: what tells that it is there again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reloaderd.core.anchors import Anchors
+from reloaderd.events import Anchored, EntryChanged, WatchMoved
+from reloaderd.kernel.files import find_way
+from reloaderd.kernel.inotify import InotifySource
+
+
+class Way:
+    """The anchor of one path, found again as often as an event asks for it."""
+
+    def __init__(self, source: InotifySource, path: Path) -> None:
+        self._source = source
+        self._path = str(path)
+        self._anchors = Anchors()
+        self.find()
+
+    def find(self) -> None:
+        found = find_way(self._source, "web", self._path, read=False)
+        for watch in self._anchors.put(found)[1]:
+            self._source.drop(watch)
+
+    def follow(self) -> Anchored:
+        """Handle what the kernel says, as the watcher does."""
+        for event in self._source.read():
+            through = isinstance(event, EntryChanged) and self._anchors.through(event.watch, event.name)
+            if through or isinstance(event, WatchMoved) and self._anchors.resting_on(event.watch):
+                self.find()
+        found = self._anchors.get(self._path)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def source() -> Iterator[InotifySource]:
+    source = InotifySource()
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project" / "src"
+    root.mkdir(parents=True)
+    return root
+
+
+def test_a_root_is_found_again_though_its_parent_went_while_someone_worked_in_it(
+    source: InotifySource, root: Path
+) -> None:
+    way = Way(source, root)
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=root, stdin=subprocess.PIPE) as child:
+        root.rmdir()
+        assert way.follow().identity is None
+        root.parent.rmdir()
+        way.follow()
+        root.mkdir(parents=True)
+        assert way.follow().identity is not None
+        child.communicate(b"\n")
+
+
+def test_a_root_is_found_again_though_a_file_stood_where_its_parent_was(
+    source: InotifySource, root: Path
+) -> None:
+    way = Way(source, root)
+    root.rmdir()
+    root.parent.rmdir()
+    root.parent.touch()
+    assert way.follow().identity is None
+    root.parent.unlink()
+    way.follow()
+    root.mkdir(parents=True)
+    assert way.follow().identity is not None
