@@ -99,6 +99,8 @@ def read(path: str, into: Content) -> None:
                 into[below] = os.fsencode(os.readlink(below))
             elif os.path.exists(below) or not os.path.islink(below):
                 read(below, into)
+                if into.get(below, b"") is None and not os.path.lexists(below):
+                    del into[below]  # it went after it was listed: there is nothing to tell of
 
 
 def snapshot(paths: list[str]) -> Content:
