@@ -73,7 +73,7 @@ class Service:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         commands = self._dispatch(event, now)
-        commands += self._collect(now)
+        self._collect(now)
         if not self._ready and not self.watcher.busy:
             commands += self._watching(now)
         return commands
@@ -132,7 +132,7 @@ class Service:
         commands += self.supervisor.child(ChildEnded(name, run, -9, 0), now)
         return commands + self.supervisor.child(RunGone(name, run), now)
 
-    def _collect(self, now: float) -> list[Command]:
+    def _collect(self, now: float) -> None:
         """Hand the changes that the watcher found to the debounce."""
         watcher = self.watcher
         for root in watcher.withdrawn:
@@ -140,12 +140,11 @@ class Service:
         watcher.withdrawn.clear()
         changes, watcher.changes = watcher.changes, []
         if not self._ready:
-            return []
+            return
         for change in changes:
             verdict = watcher.rules.verdict(change.path)
             if verdict.action != "ignore":
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
-        return []
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True

@@ -122,26 +122,6 @@ class WatchTree:
         if node is not None and name in node.files:
             node.files[name] = value
 
-    def knows(self, path: str) -> bool:
-        """Whether `path` is a file that counts and was there when last heard of."""
-        node, name = self._locate(path)
-        return node is not None and name in node.files
-
-    def unstamped(self) -> Iterator[str]:
-        """The files whose looks are not known."""
-        for node in self._nodes.values():
-            prefix = node.path if node.path == "/" else node.path + "/"
-            for name, value in node.files.items():
-                if value is None:
-                    yield prefix + name
-
-    def files(self) -> Iterator[str]:
-        """All files that count."""
-        for node in self._nodes.values():
-            prefix = node.path if node.path == "/" else node.path + "/"
-            for name in node.files:
-                yield prefix + name
-
     def forget(self, path: str) -> Forgotten:
         """Drop the node of `path` and all below it."""
         files: list[str] = []

@@ -17,10 +17,9 @@ import stat
 import time
 from collections.abc import Callable
 
+from reloaderd.core import ignorefiles
 from reloaderd.events import Anchored, Listing, Stamp, Step
 from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING, Source
-
-IGNORE_FILES = frozenset({".gitignore", ".reloaderdignore"})
 
 TEXT_LIMIT = 1 << 20
 """Bytes of an ignore file that are read."""
@@ -50,14 +49,14 @@ def list_directory(source: Source, path: str) -> Listing:
                     links.append(entry.name)
                 else:
                     files.append(entry.name)
-        texts = {} if IGNORE_FILES.isdisjoint(files) else _ignore_texts(path, files)
+        texts = {} if ignorefiles.NAMES.isdisjoint(files) else _ignore_texts(path, files)
     except OSError as error:
         return Listing(path, watch, error.errno or 0, [], [], [], {})
     return Listing(path, watch, 0, dirs, files, links, texts)
 
 
 def _ignore_texts(path: str, files: list[str]) -> dict[str, str]:
-    texts = {name: read_text(os.path.join(path, name)) for name in IGNORE_FILES.intersection(files)}
+    texts = {name: read_text(os.path.join(path, name)) for name in ignorefiles.NAMES.intersection(files)}
     return {name: text for name, text in texts.items() if text is not None}
 
 
