@@ -130,8 +130,9 @@ def test_the_root_directory_is_no_special_case() -> None:
     made.add("/", 1, ["a"], ["m.py"])
     made.add("/a", 2, [], ["n.py"])
     assert knows(made, "/m.py")
-    assert sorted(made.files()) == ["/a/n.py", "/m.py"]
-    assert sorted(made.forget("/").watches) == [1, 2]
+    forgotten = made.forget("/")
+    assert sorted(forgotten.files) == ["/a/n.py", "/m.py"]
+    assert sorted(forgotten.watches) == [1, 2]
 
 
 def test_a_directory_below_the_root_directory_is_forgotten_there_too() -> None:
