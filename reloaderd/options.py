@@ -220,8 +220,12 @@ def _add_what_to_watch(group: _Group) -> None:
     group.flag("--follow-links", "follow symlinked directories below a PATH")
     group.value(
         "--backend SOURCE",
-        values.backend,
-        "where changes are learnt from: auto or inotify (default: auto)",
+        values.choice("auto", "inotify", "pyinotify", "poll"),
+        "where changes are learnt from: inotify, pyinotify (the same by another package) or poll "
+        "(default: auto, inotify where the kernel sees all writers and poll elsewhere)",
+    )
+    group.value(
+        "--poll-interval TIME", values.interval, "how often to look at what has to be polled (default: 1s)"
     )
 
 

@@ -63,8 +63,9 @@ class ConsoleSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All of one reloaderd.  `backend` is auto or inotify."""
+    """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds."""
 
     services: tuple[ServiceSettings, ...]
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
+    poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too

@@ -15,6 +15,9 @@ from reloaderd.settings import AUTO, On
 LONGEST_TIME = 2**31 // 1000
 """Seconds, 24.8 days: epoll_wait(2) takes its timeout as an int of milliseconds."""
 
+SHORTEST_INTERVAL = 0.010
+"""Seconds between two looks at everything: a look takes milliseconds itself."""
+
 LONGEST_NAME = 64
 """Characters: NAME is a part of a socket's path, and unix(7) allows that 107 bytes in all."""
 
@@ -138,11 +141,12 @@ def restart_status(text: str) -> int | None:
     return int(text)
 
 
-def backend(text: str) -> str:
-    """A source of events that this version has."""
-    if text in ("pyinotify", "poll"):
-        raise BadValue("not in this version yet", "choose auto or inotify")
-    return choice("auto", "inotify")(text)
+def interval(text: str) -> float:
+    """A TIME between two looks: what does not wait at all would never rest."""
+    seconds = time(text)
+    if seconds < SHORTEST_INTERVAL:
+        raise BadValue("too short", f"the shortest is {SHORTEST_INTERVAL * 1000:.0f}ms")
+    return seconds
 
 
 def choice(*words: str) -> Callable[[str], str]:

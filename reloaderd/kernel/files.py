@@ -165,13 +165,13 @@ def _missing(source: Source, missing: Anchored, way: list[tuple[str, str]], read
 
 def _step(source: Source, directory: str, name: str, interest: int, steps: list[Step]) -> None:
     try:
-        steps.append(Step(source.hold(directory, interest), name))
+        steps.append(Step(source.hold(directory, name, interest), name))
     except OSError:
         pass  # not readable for us: what leads through it cannot be noticed
 
 
 def _hold(source: Source, directory: str, interest: int, watches: list[int]) -> None:
     try:
-        watches.append(source.hold(directory, interest))
+        watches.append(source.hold(directory, "", interest))
     except OSError:
         pass

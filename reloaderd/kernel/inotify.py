@@ -116,7 +116,7 @@ class InotifySource:
     def arm(self, path: str) -> int:
         return self._watch(path, _ALL)
 
-    def hold(self, path: str, interest: int) -> int:
+    def hold(self, path: str, name: str, interest: int) -> int:
         return self._watch(path, _INTERESTS[interest])
 
     def drop(self, watch: int) -> None:

@@ -27,7 +27,7 @@ def find_repository(source: Source, command: FindRepository) -> RepositoryFound:
     locked = False
     if directory:
         try:
-            watch = source.hold(directory, COMING)
+            watch = source.hold(directory, lock, COMING)
         except OSError:
             pass  # not ours to watch: then git is not ours to wait for either
         else:

@@ -22,10 +22,11 @@ class Source(Protocol):
     def arm(self, path: str) -> int:
         """Watch directory `path` for all that can count.  Returns the watch; raises OSError."""
 
-    def hold(self, path: str, interest: int) -> int:
-        """Watch directory `path` for one of the interests below, on top of what it is watched for.
+    def hold(self, path: str, name: str, interest: int) -> int:
+        """Watch directory `path` for what may happen to `name` in it, on top of what it is watched for.
 
-        Returns the watch; raises OSError.
+        `interest` is one of those below; `name` is empty with GOING.  Events about other names may come
+        as well.  Returns the watch; raises OSError.
         """
 
     def drop(self, watch: int) -> None:
@@ -39,10 +40,10 @@ GOING = 0
 """Interest: that the directory itself is renamed, deleted or unmounted."""
 
 LEAVING = 1
-"""Interest: that a name in it is renamed, replaced or deleted."""
+"""Interest: that the name is renamed, replaced or deleted."""
 
 COMING = 2
-"""Interest: the same, and that a name appears."""
+"""Interest: the same, and that the name appears."""
 
 CONTENT = 3
-"""Interest: the same, and that a file in it is written or touched."""
+"""Interest: the same, and that the file of that name is written or touched."""

@@ -64,7 +64,7 @@ def started(place: Place) -> Path:
         ("watch --ext -- touch {started}", "--ext needs a value", ""),
         ("watch --stop-signal NOPE -- touch {started}", "NOPE", "TERM"),
         ("watch --on x -- touch {started}", "--on x", "GLOB=ACTION"),
-        ("watch --backend poll -- touch {started}", "--backend poll", "inotify"),
+        ("watch --backend kqueue -- touch {started}", "--backend kqueue", "inotify"),
         ("watch --chdir nope -- touch {started}", "--chdir nope", ""),
         ("watch --env-file nope -- touch {started}", "--env-file nope", ""),
         ("watch nope -- touch {started}", "nope: no such file or directory", "create it"),

@@ -230,7 +230,7 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--stop-timeout -1 -- ls", "--stop-timeout -1: a time cannot be negative", ""),
         ("--stop-timeout= -- ls", "--stop-timeout '': not a time", ""),
         ("--stop-signal FOO -- ls", "--stop-signal FOO: no such signal", "TERM"),
-        ("--backend poll -- ls", "--backend poll: not in this version", "inotify"),
+        ("--backend kqueue -- ls", "--backend kqueue: no such choice", "pyinotify or poll"),
         ("--kill all -- ls", "--kill all: no such choice", "tree, group or child"),
         ("--on x=notify -- ls", "--on x=notify: no such action: notify", "signal:NAME"),
         ("-n a/b -- ls", "-n a/b: not a NAME", ""),

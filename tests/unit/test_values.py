@@ -194,14 +194,12 @@ def test_restart_status() -> None:
             values.restart_status(text)
 
 
-def test_backends_of_later_versions_are_told_from_nonsense() -> None:
-    assert values.backend("auto") == "auto"
-    assert values.backend("inotify") == "inotify"
-    for text in ("pyinotify", "poll"):
-        with pytest.raises(BadValue, match="not in this version"):
-            values.backend(text)
-    with pytest.raises(BadValue, match="no such choice"):
-        values.backend("kqueue")
+def test_an_interval_is_a_time_that_leaves_time_for_rest() -> None:
+    assert values.interval("10ms") == 0.010
+    assert values.interval("2s") == 2.0
+    for text in ("0", "9ms", "soon"):
+        with pytest.raises(BadValue):
+            values.interval(text)
 
 
 def test_choice_names_the_choices() -> None:
