@@ -55,6 +55,13 @@ class Drain(NamedTuple):
     service: str
 
 
+class ReadLimit(NamedTuple):
+    """Find the limit behind the errno named `why`: answered by `LimitRead`."""
+
+    service: str
+    why: str
+
+
 class StartChild(NamedTuple):
     """Execute the service's command; `environ` is added to its environment.
 
@@ -123,6 +130,7 @@ Command = (
     | Drop
     | Examine
     | Drain
+    | ReadLimit
     | StartChild
     | SignalChild
     | KillTree

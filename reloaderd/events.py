@@ -7,6 +7,7 @@ the type too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -44,6 +45,27 @@ class WatchMoved(NamedTuple):
     watch: int
 
 
+class WatchStale(NamedTuple):
+    """What `watch` stands for could be watched in a better way now: it should be armed again."""
+
+    watch: int
+
+
+class MountsChanged(NamedTuple):
+    """File systems were mounted or unmounted at these paths (real ones): other directories may be there."""
+
+    points: Sequence[str]
+
+
+class LimitRead(NamedTuple):
+    """A `ReadLimit` was carried out: the sysctl behind the errno named `why`, '' where there is none."""
+
+    service: str
+    why: str
+    name: str
+    value: int
+
+
 class EventsLost(NamedTuple):
     """The source dropped events (a queue overflow): only a look at the trees can tell."""
 
@@ -74,14 +96,20 @@ class Why(Enum):
     REREAD = "reread"  # nothing: an ignore file in the directory was edited
     RULES = "rules"  # nothing: other files count since the rules changed
     LOST = "lost"  # a change, if it is not as it was when last looked at
+    STALE = "stale"  # the same, of these directories alone
 
 
 class Armed(NamedTuple):
-    """An `Arm` was carried out; the listings come in the order of its paths."""
+    """An `Arm` was carried out; the listings come in the order of its paths.
+
+    `polled` tells of those for which the kernel sends no events why not: `asked for`, a file system's
+    type, or the name of the errno with which inotify refused.
+    """
 
     service: str
     why: Why
     listings: list[Listing]
+    polled: Mapping[str, str] = {}
 
 
 class Step(NamedTuple):
@@ -98,7 +126,7 @@ class Anchored(NamedTuple):
     path that does not exist, the first missing component), `ancestors` the watches of the
     directories above it that report only their own going away.  `identity` is None where
     nothing is there, else something that compares unequal for another file or directory.
-    `text` is the content, where the `Anchor` asked for it.
+    `text` is the content, where the `Anchor` asked for it; `polled` is as in `Armed`, for the path itself.
     """
 
     service: str
@@ -109,6 +137,7 @@ class Anchored(NamedTuple):
     is_dir: bool
     error: int
     text: str | None = None
+    polled: str = ""
 
 
 class IgnoreFile(NamedTuple):
@@ -227,6 +256,9 @@ Event = (
     EntryChanged
     | WatchEnded
     | WatchMoved
+    | WatchStale
+    | MountsChanged
+    | LimitRead
     | EventsLost
     | Armed
     | Anchored

@@ -30,12 +30,15 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     Examined,
+    LimitRead,
+    MountsChanged,
     SignalArrived,
     TerminalClosed,
 )
 from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
-from reloaderd.kernel.source import Source
+from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.spawn import given_environment
 from reloaderd.kernel.terminal import Terminal, TerminalGone
 from reloaderd.settings import ServiceSettings, Settings
@@ -74,10 +77,10 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
         with (
             Signals() as signals,
             Terminal() as terminal,
-            Loop(children, signals, terminal, console.report) as loop,
+            Loop(settings, children, signals, terminal, console.report) as loop,
         ):
             ready = True
-            return loop.run(settings)
+            return loop.run()
     except OSError as error:
         # once the loop runs, EAGAIN is what a read says too early: our fault
         if error.errno not in SHORT_OF or (ready and error.errno == errno.EAGAIN):
@@ -95,28 +98,18 @@ def _keeper(service: ServiceSettings) -> Child:
     return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
 
 
-def _open_source() -> Source:
-    from reloaderd.kernel.inotify import InotifySource
-
-    try:
-        return InotifySource()
-    except OSError as error:
-        name = "/proc/sys/fs/inotify/max_user_instances"
-        hint = f"raise sysctl fs.inotify.max_user_instances, now {_read_number(name)}, or end another watcher"
-        raise ReloaderdError(f"cannot watch: {error.strerror}", hint, exit_code=1) from None
-
-
-def _read_number(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
-
-
 class Loop:
     """The selector, the adapters and the engine."""
 
     def __init__(
-        self, children: Mapping[str, Child], signals: Signals, terminal: Terminal, tell: Tell
+        self,
+        settings: Settings,
+        children: Mapping[str, Child],
+        signals: Signals,
+        terminal: Terminal,
+        tell: Tell,
     ) -> None:
+        self._settings = settings
         self._children = children
         self._signals = signals
         self._terminal = terminal
@@ -127,7 +120,9 @@ class Loop:
         self._end: do.Quit | None = None
         # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.
         self._selector = selectors.SelectSelector()
-        self._source = _open_source()
+        self._mounts = Mounts()
+        links = any(one.follow_links for one in settings.services)
+        self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
 
     def __enter__(self) -> Loop:
         return self
@@ -135,11 +130,12 @@ class Loop:
     def __exit__(self, *_: object) -> None:
         self._selector.close()
         self._source.close()
+        self._mounts.close()
 
-    def run(self, settings: Settings) -> tuple[int, int]:
+    def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
-        self._engine = Engine(settings.services, has_terminal=bool(self._terminal))
-        adapters: list[Any] = [self._signals, self._source, *self._children.values()]
+        self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name)
+        adapters: list[Any] = [self._signals, self._mounts, self._source, *self._children.values()]
         for adapter in adapters:
             self._selector.register(adapter, selectors.EVENT_READ, adapter)
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
@@ -153,7 +149,9 @@ class Loop:
 
     def _wait(self) -> None:
         now = time.monotonic()
-        deadline = self._engine.deadline(now)
+        deadline, look = self._engine.deadline(now), self._source.deadline
+        if look is not None:
+            deadline = look if deadline is None else min(look, deadline)
         if deadline is not None and deadline <= now:
             ready = self._selector.select(0)
         else:
@@ -161,6 +159,8 @@ class Loop:
         self._woken = time.monotonic()
         for key, _ in ready:
             self._carry(key.data.read())
+        if look is not None and look <= self._woken:
+            self._carry(self._source.read())
         self._carry(self._engine.tick(time.monotonic()))
 
     def _carry(self, items: Sequence[Event | do.Command]) -> None:
@@ -187,6 +187,8 @@ class Loop:
             return self._engine.handle(event, self._woken)
         elif isinstance(event, SignalArrived) and event.signum == SIGCHLD:
             reap_strays()
+        elif isinstance(event, MountsChanged):
+            self._source.mounts_changed()
         return self._engine.handle(event, time.monotonic())
 
     # Watching
@@ -196,12 +198,18 @@ class Loop:
         from reloaderd.kernel.files import list_directory
 
         listings = [list_directory(self._source, path) for path in command.paths]
-        return [Armed(command.service, command.why, listings)]
+        reason = self._source.reason
+        polled = {one.path: why for one in listings if (why := reason(one.watch))}
+        return [Armed(command.service, command.why, listings, polled)]
 
     def _anchor(self, command: do.Anchor) -> Sequence[Event]:
         from reloaderd.kernel.files import find_way
 
-        return [find_way(self._source, command.service, command.path, command.read)]
+        found = find_way(self._source, command.service, command.path, command.read)
+        if found.identity is None:
+            return [found]
+        self._source.leads_to(command.path, found.identity[2])
+        return [found._replace(polled=self._source.reason(found.steps[-1].watch) if found.steps else "")]
 
     def _find_repository(self, command: do.FindRepository) -> Sequence[Event]:
         from reloaderd.kernel.repository import find_repository
@@ -221,6 +229,11 @@ class Loop:
 
     def _drain(self, command: do.Drain) -> Sequence[Event]:
         return [*self._source.read(), Drained(command.service)]
+
+    def _read_limit(self, command: do.ReadLimit) -> Sequence[Event]:
+        from reloaderd.kernel.limits import limit
+
+        return [LimitRead(command.service, command.why, *limit(command.why))]
 
     # Runs
 
@@ -279,6 +292,7 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event]]] = {
     do.Drop: Loop._drop,
     do.Examine: Loop._examine,
     do.Drain: Loop._drain,
+    do.ReadLimit: Loop._read_limit,
     do.StartChild: Loop._start_child,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,

@@ -12,6 +12,9 @@ from typing import Any
 
 Fields = Mapping[str, Any]
 
+ASKED_FOR = "asked for"
+"""Why all is polled with `--backend poll` (kernel.sources)."""
+
 SHOWN = 2
 """Names that a sentence lists: more are counted, `a.py, b.py (+48)`."""
 
@@ -80,9 +83,19 @@ class Wording:
         roots = [self._root(path) for path in fields.get("roots", ())]
         count = fields.get("directories")
         facts = [] if count is None else [counted(count, "directory", "directories")]
-        facts += [str(fields["source"])] if fields.get("source") else []
-        more = f" ({', '.join(facts)})" if facts else ""
-        return f"watching {listed(roots, len(roots), SHOWN_ROOTS)}{more}"
+        source = fields.get("source")
+        facts += ["polling" if source == "poll" else str(source)] if source else []
+        more = "; ".join([", ".join(facts), *self._polled(fields.get("polled", ()), source == "poll")])
+        return f"watching {listed(roots, len(roots), SHOWN_ROOTS)}" + (f" ({more})" if more else "")
+
+    def _polled(self, parts: Iterable[Mapping[str, str]], everything: bool) -> list[str]:
+        """What is polled, for each reason why; nothing where everything is, as was asked for."""
+        paths: dict[str, list[str]] = {}
+        for part in parts:
+            paths.setdefault(part["why"], []).append(self._root(part["path"]))
+        if everything:
+            paths.pop(ASKED_FOR, None)
+        return [f"polling {listed(names, len(names), SHOWN)}: {why}" for why, names in paths.items()]
 
     def _changed(self, fields: Fields) -> str:
         paths = [self._path(path) for path in fields.get("paths", ())]

@@ -42,11 +42,13 @@ from reloaderd.events import (
     Event,
     EventsLost,
     KeeperDied,
+    MountsChanged,
     RunGone,
     SignalArrived,
     TerminalClosed,
     WatchEnded,
     WatchMoved,
+    WatchStale,
 )
 from reloaderd.settings import ServiceSettings
 
@@ -56,8 +58,11 @@ CLOSING = frozenset({SIGINT, SIGTERM, SIGQUIT, SIGHUP})
 class Engine:
     """All services, the signals to reloaderd, and whose turn the terminal is."""
 
-    def __init__(self, settings: Sequence[ServiceSettings], has_terminal: bool) -> None:
-        self.services = {one.name: Service(one) for one in settings}
+    def __init__(
+        self, settings: Sequence[ServiceSettings], has_terminal: bool, source: str = "inotify"
+    ) -> None:
+        """`source` is the name of the kernel's source."""
+        self.services = {one.name: Service(one, source) for one in settings}
         self._has_terminal = has_terminal
         self._asks: str | None = None  # the service whose child asked for the terminal
         self._lent = False
@@ -73,7 +78,7 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         match event:
-            case EntryChanged() | WatchEnded() | WatchMoved() | EventsLost():
+            case EntryChanged() | WatchEnded() | WatchMoved() | WatchStale() | MountsChanged() | EventsLost():
                 commands = [c for service in self.services.values() for c in service.handle(event, now)]
             case SignalArrived():
                 commands = self._signal(event.signum, now)

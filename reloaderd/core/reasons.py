@@ -19,11 +19,22 @@ _START = {
 }
 
 _WATCH = {
-    errno.ENOSPC: "this user may have no more inotify watches (raise sysctl fs.inotify.max_user_watches)",
     errno.EACCES: "permission denied (it will be watched once it is readable)",
-    errno.ENOMEM: "the kernel is out of memory",
     errno.ENAMETOOLONG: "its path is too long",
+    errno.ENOTCONN: "its server is gone",
+    errno.EIO: "it cannot be read",
 }
+
+LIMITS = frozenset({"ENOSPC", "ENOMEM", "EMFILE"})
+"""What inotify says, by the errno's name, when it has no room: such a part is polled until it has."""
+
+MADE_UP = frozenset(
+    {
+        *("binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "efivarfs", "fusectl", "mqueue"),
+        *("nsfs", "proc", "pstore", "resctrl", "securityfs", "selinuxfs", "sysfs", "tracefs"),
+    }
+)
+"""File systems whose files are made up when they are read (filesystems(5), Documentation/filesystems)."""
 
 
 def start_failure(number: int) -> str:
@@ -34,6 +45,35 @@ def start_failure(number: int) -> str:
 def watch_failure(number: int) -> str:
     """Why inotify_add_watch(2) or a listing failed with errno `number`."""
     return _WATCH.get(number) or _unknown(number)
+
+
+def polled(why: str, count: int, sysctl: str, value: int) -> str:
+    """What to tell of `count` directories that are polled for this reason, and the mend.
+
+    `sysctl` is the limit behind it and `value` its setting; empty where there is none.
+    """
+    what = "1 directory is" if count == 1 else f"{count} directories are"
+    if why == "ENOSPC" and sysctl:
+        need = value + count
+        return (
+            f"{what} polled, as this user may have no more inotify watches: {sysctl} is {value},"
+            f" {need} are needed (sudo sysctl {sysctl}={_rounded(need)})"
+        )
+    if why == "EMFILE" and sysctl:
+        return (
+            f"{what} polled, as this user may have no more inotify instances: {sysctl} is {value}, one more"
+            f" is needed (sudo sysctl {sysctl}={value * 2 or 128}, or end another watcher)"
+        )
+    if why in MADE_UP:
+        return (
+            f"{what} polled: files of a {why} file system are made up when read, few tell that they changed"
+        )
+    return f"{what} polled, as inotify has no room: {why} (the kernel is out of memory)"
+
+
+def _rounded(need: int) -> int:
+    """Twice what is needed, to a power of two: other programs of this user watch as well."""
+    return 1 << (2 * need - 1).bit_length()
 
 
 def signal_name(signum: int) -> str:

@@ -47,6 +47,11 @@ class Roots:
         anchored = self.anchors.get(path)
         return anchored is not None and anchored.identity is not None
 
+    def real(self, path: str) -> str:
+        """The path without links that the root was last found under."""
+        anchored = self.anchors.get(path)
+        return anchored.identity[2] if anchored is not None and anchored.identity is not None else path
+
     def suspect(self, path: str) -> None:
         """Its own name was made, renamed or deleted."""
         self._suspected.add(path)

@@ -29,11 +29,14 @@ from reloaderd.events import (
     Examined,
     KeeperDied,
     Kind,
+    LimitRead,
+    MountsChanged,
     RepositoryFound,
     RunGone,
     StartFailed,
     WatchEnded,
     WatchMoved,
+    WatchStale,
 )
 from reloaderd.settings import ServiceSettings
 
@@ -50,8 +53,10 @@ REWALK_PAUSE = 1.0
 class Service:
     """What the engine knows of one service."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, source: str) -> None:
+        """`source` is the name of the kernel's source."""
         self.settings = settings
+        self._source = source
         self.watcher = Watcher(settings)
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
@@ -74,9 +79,11 @@ class Service:
         """What follows from one event."""
         commands = self._dispatch(event, now)
         self._collect(now)
-        if not self._ready and not self.watcher.busy:
-            commands += self._watching(now)
-        return commands
+        if self.watcher.busy:
+            return commands
+        if not self._ready:
+            return commands + self._watching(now)
+        return commands + self._covered() if self.watcher.coverage.changed else commands
 
     def _dispatch(self, event: Event, now: float) -> list[Command]:
         watcher = self.watcher
@@ -91,6 +98,12 @@ class Service:
                 return watcher.watch_ended(event)
             case WatchMoved():
                 return watcher.watch_moved(event)
+            case WatchStale():
+                return watcher.watch_stale(event)
+            case MountsChanged():
+                return watcher.mounts_changed(event)
+            case LimitRead():
+                return watcher.limit_read(event)
             case EventsLost():
                 watcher.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
@@ -148,19 +161,28 @@ class Service:
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
-        watcher = self.watcher
-        roots = list(self.settings.roots)
-        fields = {
-            "roots": roots,
-            "source": "inotify",
-            "directories": len(watcher.tree),
-            "watches": watcher.watches(),
-        }
-        commands: list[Command] = [Report("watching", self.settings.name, fields)]
+        self.watcher.coverage.settle(self.watcher.is_watched)
+        commands = [self._tell_watching(), *self.watcher.limits()]
         if self.settings.dry_run:
-            watcher.baseline(now)
+            self.watcher.baseline(now)
             return commands
         return commands + self.supervisor.change(now)
+
+    def _tell_watching(self) -> Command:
+        watcher = self.watcher
+        fields = {
+            "roots": list(self.settings.roots),
+            "source": "poll" if watcher.coverage.covers(len(watcher.tree)) else self._source,
+            "directories": len(watcher.tree),
+            "watches": watcher.watches(),
+            "polled": watcher.coverage.parts(),
+        }
+        return Report("watching", self.settings.name, fields)
+
+    def _covered(self) -> list[Command]:
+        """Something is polled that was not, or the other way round."""
+        told = [self._tell_watching()] if self.watcher.coverage.settle(self.watcher.is_watched) else []
+        return [*told, *self.watcher.limits()]
 
     # Starting
 

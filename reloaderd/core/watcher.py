@@ -16,10 +16,11 @@ import errno
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from reloaderd.commands import Command, Drain, Drop, Report
+from reloaderd.commands import Command, Drain, Drop, ReadLimit, Report
 from reloaderd.core.asks import Asks
+from reloaderd.core.coverage import Coverage
 from reloaderd.core.ignorefiles import NAMES, IgnoreFiles
-from reloaderd.core.reasons import watch_failure
+from reloaderd.core.reasons import LIMITS, polled, watch_failure
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules
 from reloaderd.core.stamps import Stamps
@@ -30,10 +31,13 @@ from reloaderd.events import (
     EntryChanged,
     Examined,
     Kind,
+    LimitRead,
     Listing,
+    MountsChanged,
     RepositoryFound,
     WatchEnded,
     WatchMoved,
+    WatchStale,
     Why,
 )
 from reloaderd.settings import ServiceSettings
@@ -41,7 +45,7 @@ from reloaderd.settings import ServiceSettings
 NAMING = frozenset({Kind.CREATED, Kind.ARRIVED, Kind.LEFT, Kind.DELETED})
 GONE = frozenset({Kind.LEFT, Kind.DELETED})
 VERSION_CONTROL = frozenset({".git", ".hg"})
-TELLING = frozenset({Why.APPEARED, Why.LOST})
+TELLING = frozenset({Why.APPEARED, Why.LOST, Why.STALE})
 """Reasons to list for which a file that was not known is a change."""
 
 SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -70,6 +74,7 @@ class Watcher:
         self.tree = WatchTree()
         self.changes: list[Change] = []  # found and not yet taken by the service
         self.withdrawn: list[str] = []  # roots that are gone with all below them, not yet taken either
+        self.coverage = Coverage()
         self._name = settings.name
         self._follow_links = settings.follow_links
         self._asks = Asks(settings.name, settings.rules.gitignore)
@@ -155,6 +160,8 @@ class Watcher:
         self._asks.answered()
         former, unused = self._roots.anchors.put(event)
         commands = self._drop(unused)
+        if event.path in self._roots and not event.is_dir:
+            self.coverage.note(event.path, event.polled)
         if self._ignore_files.is_outside(event.path):
             changed = self._ignore_files.load_again(event.path, event.text)
             return commands + (self._sift(self._roots.paths) if changed else [])
@@ -229,9 +236,12 @@ class Watcher:
         files: list[str] = []
         for listing in event.listings:
             if listing.error:
-                commands += self._not_armed(listing, event.why)
+                commands += self._not_armed(listing)
             else:
                 self._listed(listing, event.why, commands, below, files)
+        if event.polled or self.coverage:
+            for listing in event.listings:
+                self.coverage.note(listing.path, event.polled.get(listing.path, ""))
         self._stamps.lose_in([listing.path for listing in event.listings])
         if len(self.tree) > TOO_MANY and "" not in self._warned:
             self._warned.add("")
@@ -263,7 +273,7 @@ class Watcher:
         prefix = path if path == "/" else path + "/"
         if path in self.tree:
             self._compare(self.tree.renew(path, watch, dirs, counted), listing, why, commands)
-            everything = why is not Why.APPEARED and why is not Why.REREAD
+            everything = why is Why.START or why is Why.LOST or why is Why.RULES
             below += [prefix + name for name in dirs if everything or prefix + name not in self.tree]
         else:
             node = self.tree.add(path, watch, dirs, counted)
@@ -271,7 +281,7 @@ class Watcher:
             below += [prefix + name for name in dirs]
             if why in TELLING or self._lost:
                 self.changes += [Change(prefix + name, Kind.CREATED, existed=False) for name in counted]
-        if why is Why.LOST:
+        if why is Why.LOST or why is Why.STALE:
             files += [prefix + name for name in counted]
         if why is Why.REREAD and rules_changed:
             commands += self._sift([path])
@@ -300,18 +310,15 @@ class Watcher:
         """Whether the same directory is watched under another path already: links may lead in circles."""
         return any(node.path != listing.path for node in self.tree.at(listing.watch))
 
-    def _not_armed(self, listing: Listing, why: Why) -> list[Command]:
+    def _not_armed(self, listing: Listing) -> list[Command]:
         if listing.error in SILENT:
             return [*self._forget(listing.path, counts=True), *self._drop([listing.watch])]
         commands = self._forget(listing.path)
         self.tree.add(listing.path, listing.watch, [], [])
-        full = listing.error == errno.ENOSPC
-        about = "ENOSPC" if full else listing.path  # one limit is one warning
-        if about in self._warned:
+        if listing.path in self._warned:
             return commands
-        self._warned.add(about)
-        what = f"{listing.path} and others are" if full else f"{listing.path} is"
-        return [*commands, self._warning(f"{what} not watched: {watch_failure(listing.error)}")]
+        self._warned.add(listing.path)
+        return [*commands, self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
 
     def _forget(self, path: str, counts: bool = False) -> list[Command]:
         """Drop a subtree; with `counts`, each of its files is a change."""
@@ -354,6 +361,56 @@ class Watcher:
         """A directory on the way to a path went away itself."""
         looks: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
         return looks + self._lock_gone(event.watch)
+
+    def watch_stale(self, event: WatchStale) -> list[Command]:
+        """Another source may have room for this directory now."""
+        commands: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
+        commands += self._lock_gone(event.watch)
+        paths = [node.path for node in self.tree.at(event.watch)]
+        return [*commands, self._asks.arm(Why.STALE, paths)] if paths else commands
+
+    def mounts_changed(self, event: MountsChanged) -> list[Command]:
+        """Another file system may be at some of the paths, and another directory or file with it."""
+        commands: list[Command] = []
+        for root in self._roots.paths:
+            real = self._roots.real(root)
+            if any(_is_below(real, point) for point in event.points):
+                commands.append(self._look(root))
+            below = [point for point in event.points if point != real and _is_below(point, real)]
+            for point in below:
+                commands += self._mount_changed(_join(root, point[len(real.rstrip("/")) + 1 :]))
+        if self._follow_links:  # which may lead there from anywhere
+            commands += self.look_everywhere()
+        return commands
+
+    def _mount_changed(self, path: str) -> list[Command]:
+        if path in self.tree:
+            return [self._asks.arm(Why.LOST, [path])]
+        node = self.tree.get(_parent(path))
+        if node is None or path.rpartition("/")[2] not in node.files:
+            return []
+        return [self._asks.examine(Why.LOST, [path])]
+
+    # What is polled
+
+    def limits(self) -> list[Command]:
+        """All is armed: warn of what had to be polled and should not, or ask for the limit that is why."""
+        commands: list[Command] = []
+        for why in self.coverage.untold():
+            if why in LIMITS:
+                commands.append(ReadLimit(self._name, why))
+            else:
+                commands.append(self._warning(polled(why, self.coverage.count(why), "", 0)))
+        return commands
+
+    def limit_read(self, event: LimitRead) -> list[Command]:
+        """Which limit it is that was hit."""
+        count = self.coverage.count(event.why)
+        return [self._warning(polled(event.why, count, event.name, event.value))] if count else []
+
+    def is_watched(self, path: str) -> bool:
+        """Whether it is a directory of the tree, or a root."""
+        return path in self.tree or path in self._roots
 
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from reloaderd.core import ignorefiles
 from reloaderd.events import Anchored, Listing, Stamp, Step
+from reloaderd.kernel.reach import NEAR, reaching
 from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING, Source
 
 TEXT_LIMIT = 1 << 20
@@ -33,13 +34,23 @@ LINK_LIMIT = 40
 
 def list_directory(source: Source, path: str) -> Listing:
     """Watch `path`, then list it; what cannot be done is in the listing's `error`."""
+    if len(path) < NEAR:  # asked here, as it is true of nearly all, and a large tree is many
+        return _list(source, path, path)
+    try:
+        with reaching(path) as there:
+            return _list(source, path, there)
+    except OSError as error:
+        return Listing(path, -1, error.errno or 0, [], [], [], {})
+
+
+def _list(source: Source, path: str, there: str) -> Listing:
     dirs: list[str] = []
     files: list[str] = []
     links: list[str] = []
     watch = -1
     try:
         watch = source.arm(path)
-        with os.scandir(path) as entries:
+        with os.scandir(there) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     files.append(entry.name)
@@ -49,7 +60,7 @@ def list_directory(source: Source, path: str) -> Listing:
                     links.append(entry.name)
                 else:
                     files.append(entry.name)
-        texts = {} if ignorefiles.NAMES.isdisjoint(files) else _ignore_texts(path, files)
+        texts = {} if ignorefiles.NAMES.isdisjoint(files) else _ignore_texts(there, files)
     except OSError as error:
         return Listing(path, watch, error.errno or 0, [], [], [], {})
     return Listing(path, watch, 0, dirs, files, links, texts)
@@ -65,6 +76,16 @@ def stamp(path: str) -> Stamp | None:
 
     A symlink to a directory, or to nothing, is looked at itself.
     """
+    if len(path) >= NEAR:
+        try:
+            with reaching(path) as there:
+                return _stamp(there)
+        except OSError:
+            return None
+    return _stamp(path)
+
+
+def _stamp(path: str) -> Stamp | None:
     look = _stat(os.stat, path)
     if look is None or stat.S_ISDIR(look.st_mode):
         look = _stat(os.lstat, path)

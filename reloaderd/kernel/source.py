@@ -11,7 +11,9 @@ from reloaderd.events import Event
 class Source(Protocol):
     """Watches directories, each under a number of its own (a *watch*)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
 
     def fileno(self) -> int:
         """Readable when there are events; -1 for a source that has to be asked."""

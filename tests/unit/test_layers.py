@@ -32,13 +32,15 @@ PURE = {
 }
 """What core may import from elsewhere: constants, containers, functions of their arguments alone."""
 
-COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.source"}
+COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "kernel.source"}
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
     "kernel.child": {"kernel.keeper"},
     "kernel.keeper": {"kernel.spawn"},
+    "kernel.poller": {"kernel.looks"},
     "kernel.repository": {"kernel.files"},
+    "kernel.sources": {"kernel.inotify", "kernel.mounts", "kernel.poller"},
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 

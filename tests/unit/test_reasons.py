@@ -33,9 +33,7 @@ def test_a_failed_start_is_told_in_words(number: int, words: str) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "fs.inotify.max_user_watches"),
         (errno.EACCES, "once it is readable"),
-        (errno.ENOMEM, "out of memory"),
         (errno.ENAMETOOLONG, "too long"),
     ],
 )

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from reloaderd.commands import Arm, Drop, Report
+from reloaderd.commands import Arm, Drop, ReadLimit, Report
 from reloaderd.core.watcher import SLICE, TOO_MANY, Watcher
-from reloaderd.events import Anchored, Armed, Listing, RepositoryFound, Step, WatchEnded, Why
+from reloaderd.events import Anchored, Armed, LimitRead, Listing, RepositoryFound, Step, WatchEnded, Why
 from reloaderd.settings import Pattern, RuleSettings
 from tests.support import model as op
-from tests.support.core import at_rest, only, reports, service
+from tests.support.core import at_rest, listing, only, reports, service
 from tests.support.model import Operation
 from tests.support.world import World
 
@@ -406,11 +406,23 @@ def test_a_directory_that_may_not_be_read_is_said_once_and_watched_once_it_may()
     assert restarts(world, op.Save("/w/p/secret/o.py")) == 1
 
 
-def test_the_limit_of_watches_is_one_warning_that_names_it() -> None:
+def test_a_limit_is_one_warning_that_names_it_and_what_is_needed() -> None:
     watcher = Watcher(service())
-    full = [Listing(f"/p/{name}", -1, errno.ENOSPC, [], [], [], {}) for name in "abc"]
-    (warning,) = reports(watcher.armed(Armed("web", Why.START, full), 0.0), "warning")
-    assert "max_user_watches" in warning["text"]
+    names = ["/p/a", "/p/b", "/p/c"]
+    polled = dict.fromkeys(names[1:], "ENOSPC")
+    watcher.armed(Armed("web", Why.START, [listing(name, 1) for name in names], polled), 0.0)
+    assert watcher.limits() == [ReadLimit("web", "ENOSPC")]
+    assert watcher.limits() == []
+    (warning,) = reports(watcher.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)), "warning")
+    assert "fs.some.sysctl is 40, 42 are needed" in warning["text"]
+
+
+def test_a_limit_that_is_out_of_the_way_when_it_was_read_is_not_told() -> None:
+    watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p/a", 1)], {"/p/a": "ENOSPC"}), 0.0)
+    watcher.limits()
+    watcher.armed(Armed("web", Why.STALE, [listing("/p/a", 2)]), 0.0)
+    assert watcher.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR])

@@ -1,0 +1,114 @@
+"""How a name looks to stat(2), and what happened to it when it looks different.
+
+Facts:
+- Times go backwards too (rsync, tar, `cp -p`, git), so looks are compared for inequality.  A rewrite whose
+  time was put back still moves the ctime; so do chmod, chown and link, which change the mode, the owner or
+  the link count beside it.
+- Two writes within one tick of the file system's clock leave the same times: 1-10 ms on a local one, a
+  second on ext3, HFS+ and ext4 with small inodes, two on FAT.  What was written that lately must be read.
+- The clock of a server is its own: whether a file is young is told by ours only as long as nobody saw it
+  change, and by when that was seen from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reloaderd.events import Kind
+
+COARSE, FINE = 3.0, 0.020
+"""Seconds within which a file may be written again without another time: where times are whole seconds
+(FAT has two of them), and where they are not (two ticks of a kernel with HZ=100)."""
+
+DIGEST_LIMIT = 16 << 20
+"""Bytes of a young file that are read: more would hold up the loop."""
+
+
+class Look(NamedTuple):
+    """How a name looks; of a directory only what it is and who may read it (times are 0)."""
+
+    is_dir: bool
+    identity: int
+    size: int
+    mtime: int
+    ctime: int
+    ownership: int
+    links: int
+
+
+def look_at(path: str, status: os.stat_result) -> Look:
+    """The look of `path`, from the lstat(2) of it.  A link looks different when the file behind it does."""
+    ownership = hash((status.st_mode, status.st_uid, status.st_gid))
+    if stat.S_ISDIR(status.st_mode):
+        return Look(True, hash((status.st_dev, status.st_ino)), 0, 0, 0, ownership, 0)
+    size = status.st_size
+    if stat.S_ISLNK(status.st_mode):
+        try:
+            there = os.stat(path)
+        except OSError:
+            pass
+        else:
+            if not stat.S_ISDIR(there.st_mode):
+                size = hash((size, there.st_ino, there.st_size, there.st_mtime_ns))
+    return Look(
+        False, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns, ownership, status.st_nlink
+    )
+
+
+def kinds(known: Look | None, look: Look, held: bool) -> Sequence[Kind]:
+    """What happened to a name that looks different; nothing where that is no change.
+
+    With `held` it matters whether it is still the same file or directory; else what is in a directory is for
+    whoever watches that one to tell.
+    """
+    if known is None:
+        return (Kind.CREATED,)
+    if known.is_dir != look.is_dir:
+        return (Kind.DELETED, Kind.CREATED)
+    if held and known.identity != look.identity:
+        return (Kind.ARRIVED,)
+    if look.is_dir:
+        return (Kind.TOUCHED,) if known.ownership != look.ownership else ()
+    rewritten = known[1:4] != look[1:4] or (known.ctime != look.ctime and known[5:] == look[5:])
+    return (Kind.WRITTEN,) if rewritten else ()
+
+
+class Youth(NamedTuple):
+    """What a young file said, and until when it is to be read again (monotonic)."""
+
+    until: float
+    digest: int
+
+
+def youth(path: str, look: Look, seen: bool) -> Youth | None:
+    """Read `path`, where it was written so lately that its times do not tell yet; None where they do.
+
+    `seen`: it was different just now, so it is young whatever its times say.
+    """
+    if look.is_dir:
+        return None
+    window = FINE if look.mtime % 1_000_000_000 else COARSE
+    if seen or time.time_ns() - look.mtime < window * 1e9:
+        return Youth(time.monotonic() + window, digest(path))
+    return None
+
+
+def digest(path: str) -> int:
+    """Of a regular file's content; 0 where it cannot be read or is too large."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > DIGEST_LIMIT:
+            return 0
+        return hash(os.read(descriptor, DIGEST_LIMIT))
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)

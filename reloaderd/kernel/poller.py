@@ -1,0 +1,229 @@
+"""The polling source: learns of changes by looking again, where the kernel does not tell of them.
+
+Facts:
+- stat(2) is all that every file system answers: kernel.looks says what a look is, and when it is too little.
+- A scan sees states, not acts: what lies between two of them is one change, and an act that is cut in two by
+  one is two.  So a scan that finds something is soon followed by another.
+- A directory that cannot be read for a while (its mode, a server that does not answer) has not changed.
+- inotify counts its watches up from 1 and ends at 2**31 (inotify(7)); ours begin above that.
+
+So: one look a name, compared whole, in slices that take 5 % of a core at most.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable, Sequence
+
+from reloaderd.events import EntryChanged, Event, Kind, WatchEnded, WatchMoved
+from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
+from reloaderd.kernel.reach import reaching
+
+FIRST_WATCH = 1 << 32
+
+SLICE = 0.005
+"""Seconds of scanning after which events of others get their turn: an editor's save takes as long."""
+
+REST = 19
+"""Seconds of rest for each of scanning: 5 % of a core."""
+
+SOON = 0.025
+"""Seconds from a scan that found something to the next: half of what settles a batch (core.debounce)."""
+
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Errors that mean that a path leads nowhere; any other may pass."""
+
+
+class _Directory:
+    """One watched directory: what is looked at in it, and how that looked."""
+
+    __slots__ = ("armed", "held", "identity", "looks", "path", "young")
+
+    def __init__(self, path: str, identity: tuple[int, int]) -> None:
+        self.path = path
+        self.identity = identity
+        self.armed = False  # all names count, not only those held
+        self.held: set[str] = set()
+        self.looks: dict[str, Look] = {}
+        self.young: dict[str, Youth] = {}
+
+    def look(self, there: str) -> dict[str, Look]:
+        """How everything looks now in the directory at `there`.  Raises OSError."""
+        looks: dict[str, Look] = {}
+        if self.armed:
+            with os.scandir(there) as entries:
+                for entry in entries:
+                    try:
+                        looks[entry.name] = look_at(entry.path, entry.stat(follow_symlinks=False))
+                    except OSError:  # gone since it was listed
+                        pass
+        for name in self.held - looks.keys():
+            path = f"{there}/{name}"
+            try:
+                looks[name] = look_at(path, os.lstat(path))
+            except OSError:
+                pass
+        return looks
+
+    def believe(self, there: str, looks: dict[str, Look], names: Iterable[str]) -> None:
+        """These names are known now; what became of the others is still to be told."""
+        for name in names:
+            if name in looks:
+                self.looks[name] = looks[name]
+                self.read_if_young(there, name, seen=False)
+
+    def compare(self, there: str, looks: dict[str, Look]) -> list[tuple[str, Kind, bool]]:
+        """What became of which name since it was last looked at, and whether that is a directory."""
+        before, self.looks = self.looks, looks
+        found = [(name, Kind.DELETED, known.is_dir) for name, known in before.items() if name not in looks]
+        for name, _, _ in found:
+            self.young.pop(name, None)
+        for name, look in looks.items():
+            known = before.get(name)
+            if known == look and name not in self.young:
+                continue
+            became = kinds(known, look, name in self.held) if known != look else self._rewritten(there, name)
+            for kind in became:
+                found.append((name, kind, look.is_dir if kind is not Kind.DELETED else not look.is_dir))
+            if became:
+                self.read_if_young(there, name, seen=True)
+        return found
+
+    def read_if_young(self, there: str, name: str, seen: bool) -> None:
+        """Remember what the file says, where that is needed to notice that it was written again."""
+        self.young.pop(name, None)
+        young = youth(f"{there}/{name}", self.looks[name], seen)
+        if young is not None:
+            self.young[name] = young
+
+    def _rewritten(self, there: str, name: str) -> Sequence[Kind]:
+        """Whether a young file that looks as it did says something else."""
+        now = time.monotonic()
+        young = self.young[name]
+        if digest(f"{there}/{name}") != young.digest:
+            return (Kind.WRITTEN,)
+        if now >= young.until:
+            del self.young[name]
+        return ()
+
+
+class Poller:
+    """Directories that are looked at again and again; see kernel.source for what its methods promise."""
+
+    name = "poll"
+
+    def __init__(self, interval: float) -> None:
+        """`interval`: seconds from the beginning of one scan of everything to that of the next."""
+        self._interval = interval
+        self._directories: dict[int, _Directory] = {}
+        self._watches: dict[tuple[int, int], int] = {}
+        self._latest = FIRST_WATCH
+        self._left: list[int] = []  # of the scan that goes on
+        self._began = 0.0
+        self._found = False
+        self.deadline: float | None = None
+        """When `read` has something to look at; None while nothing is watched."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def read(self) -> Sequence[Event]:
+        """A slice of a scan, where one is due."""
+        now = time.monotonic()
+        if self.deadline is None or now < self.deadline:
+            return ()
+        if not self._left:
+            self._left = list(self._directories)[::-1]
+            self._began = now
+            self._found = False
+        cpu = time.thread_time()
+        events: list[Event] = []
+        while self._left and time.monotonic() - now < SLICE:
+            watch = self._left.pop()
+            directory = self._directories.get(watch)
+            if directory is not None:
+                events += self._scan(watch, directory)
+        self._found = self._found or bool(events)
+        self._plan((time.thread_time() - cpu) * REST)
+        return events
+
+    def arm(self, path: str) -> int:
+        with reaching(path) as there:
+            watch, directory = self._directory(path, there)
+            if directory.armed:
+                return watch
+            directory.armed = True
+            try:
+                looks = directory.look(there)
+            except OSError:
+                directory.armed = False
+                if not directory.held:
+                    self.drop(watch)
+                raise
+            directory.believe(there, looks, looks.keys() - directory.held)
+            return watch
+
+    def hold(self, path: str, name: str, interest: int) -> int:
+        with reaching(path) as there:
+            watch, directory = self._directory(path, there)
+            if name and name not in directory.held:
+                directory.held.add(name)
+                if not directory.armed:
+                    directory.believe(there, directory.look(there), (name,))
+            return watch
+
+    def drop(self, watch: int) -> None:
+        directory = self._directories.pop(watch, None)
+        if directory is not None:
+            del self._watches[directory.identity]
+
+    def close(self) -> None:
+        self._directories.clear()
+        self._watches.clear()
+
+    def path(self, watch: int) -> str | None:
+        """The path of the directory that `watch` stands for."""
+        directory = self._directories.get(watch)
+        return directory.path if directory else None
+
+    def _directory(self, path: str, there: str) -> tuple[int, _Directory]:
+        status = os.stat(there)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        identity = status.st_dev, status.st_ino
+        watch = self._watches.get(identity)
+        if watch is None:
+            self._latest += 1
+            watch = self._watches[identity] = self._latest
+            self._directories[watch] = _Directory(path, identity)
+            if self.deadline is None:
+                self.deadline = time.monotonic() + self._interval
+        return watch, self._directories[watch]
+
+    def _scan(self, watch: int, directory: _Directory) -> Sequence[Event]:
+        """What is different in one directory."""
+        with reaching(directory.path) as there:
+            try:
+                status = os.stat(there)
+                if (status.st_dev, status.st_ino) == directory.identity:
+                    found = directory.compare(there, directory.look(there))
+                    return [EntryChanged(watch, name, kind, is_dir) for name, kind, is_dir in found]
+            except OSError as error:
+                if error.errno not in GONE:
+                    return ()
+        self.drop(watch)
+        return WatchMoved(watch), WatchEnded(watch)
+
+    def _plan(self, rest: float) -> None:
+        """When to go on, after a slice that earned so many seconds of rest."""
+        now = time.monotonic()
+        if not self._directories:
+            self.deadline = None
+        elif self._left:
+            self.deadline = now + rest
+        else:
+            pause = min(SOON, self._interval) if self._found else self._interval
+            self.deadline = max(self._began + pause, now + rest)

@@ -1,0 +1,246 @@
+"""All sources as one: which of them watches what, and what happens when one has had enough.
+
+Facts:
+- inotify_init1(2) says EMFILE for the user's limit of instances and for the process's of descriptors alike.
+- inotify_add_watch(2) says ENOSPC when the user has as many watches as allowed (or the kernel no memory for
+  its bookkeeping), ENOMEM when there is none at all.  No event tells that there is room again.
+- `st_dev` tells a directory's file system, and so its mount, without a look at the way that leads there.
+
+Rules (DESIGN 6.1):
+- inotify where the kernel sees all writers, polling elsewhere; what is asked for by name goes everywhere.
+- What inotify has no room for is polled until it has: from time to time one of those is tried again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+
+from reloaderd.core.reasons import LIMITS
+from reloaderd.errors import ReloaderdError
+from reloaderd.events import Event, WatchStale
+from reloaderd.kernel.mounts import Mounts
+from reloaderd.kernel.poller import FIRST_WATCH, Poller
+from reloaderd.kernel.reach import reaching
+from reloaderd.kernel.source import GOING, Source
+
+ASKED_FOR = "asked for"
+"""Why everything is polled with `--backend poll`."""
+
+NO_PACKAGE = "no inotify package"
+
+RETRY = 5.0
+"""Seconds between two attempts to do without polling: it costs one call."""
+
+SLICE = 500
+"""Directories that go back to inotify at once."""
+
+ORDER: Mapping[str, Sequence[str]] = {
+    "auto": ("inotify", "pyinotify"),
+    "inotify": ("inotify",),
+    "pyinotify": ("pyinotify",),
+    "poll": (),
+}
+
+_PACKAGES = {"inotify": "inotify_simple", "pyinotify": "pyinotify"}
+_INSTALLED_BY = {"inotify": "inotify_simple", "pyinotify": "'reloaderd[pyinotify]'"}
+
+
+class Sources:
+    """See kernel.source for what the methods of a source promise.
+
+    `fileno` stands for the kernel's source, so that it may be opened later.
+    """
+
+    def __init__(self, backend: str, interval: float, mounts: Mounts, everywhere: bool = False) -> None:
+        """With `everywhere` any path may lead to any mount (links are followed).
+
+        Raises ReloaderdError where the package of a backend that was asked for is missing.
+        """
+        self._backend = backend
+        self._mounts = mounts
+        self._everywhere = everywhere
+        self._poller = Poller(interval)
+        self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
+        self._real: dict[str, str] = {}  # path that leads through a link -> where it leads
+        self._retry_at: float | None = None
+        self._epoll = select.epoll()
+        self._kernel: Source | None = None
+        self._without = ASKED_FOR if backend == "poll" else NO_PACKAGE
+        self._open()
+        self.mounts_changed()
+
+    @property
+    def name(self) -> str:
+        """The source of what is not polled."""
+        return self._kernel.name if self._kernel else self._poller.name
+
+    @property
+    def deadline(self) -> float | None:
+        """When `read` has something to do though no descriptor is readable."""
+        if self._retry_at is None:
+            return self._poller.deadline
+        return self._retry_at if self._poller.deadline is None else min(self._retry_at, self._poller.deadline)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def read(self) -> Sequence[Event]:
+        events = self._kernel.read() if self._kernel else ()
+        if self._poller.deadline is not None:
+            events = [*events, *self._poller.read(), *self._try_again()]
+        return events
+
+    def arm(self, path: str) -> int:
+        why = self._why(path)
+        if not why:
+            try:
+                return self._kernel.arm(path)  # type: ignore[union-attr]
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return self._arm_far(path)
+                why = _limit(error)
+        return self._polled(self._poller.arm(path), why)
+
+    def hold(self, path: str, name: str, interest: int) -> int:
+        why = self._why(path)
+        if not why:
+            try:
+                return self._kernel.hold(path, name, interest)  # type: ignore[union-attr]
+            except OSError as error:
+                why = _limit(error)
+        return self._polled(self._poller.hold(path, name, interest), why)
+
+    def drop(self, watch: int) -> None:
+        if watch >= FIRST_WATCH:
+            self._poller.drop(watch)
+            self._reasons.pop(watch, None)
+        elif self._kernel:
+            self._kernel.drop(watch)
+
+    def close(self) -> None:
+        self._poller.close()
+        self._epoll.close()
+        if self._kernel:
+            self._kernel.close()
+
+    def reason(self, watch: int) -> str:
+        """Why the directory that `watch` stands for is polled; empty where it is not."""
+        return self._reasons.get(watch, "") if watch >= FIRST_WATCH else ""
+
+    # Which source
+
+    def leads_to(self, path: str, real: str) -> None:
+        """`path` leads to `real`, which is another name where links are on the way."""
+        if self._real.get(path, path) != real:
+            self._real[path] = real
+            self.mounts_changed()
+
+    def mounts_changed(self) -> None:
+        """Other mounts are there, or other paths lead to them."""
+        polled = self._mounts.polled() if self._backend == "auto" else []
+        self._types = {mount.device: mount.type for mount in polled}
+        near = [mount.point for mount in polled]
+        for path, real in self._real.items():
+            for point in [mount.point for mount in polled]:
+                if real == point or real.startswith(point.rstrip("/") + "/"):
+                    near.append(path)
+                elif point.startswith(real.rstrip("/") + "/"):
+                    near.append(path + point[len(real.rstrip("/")) :])
+        # A prefix of text, so that most paths cost no call: stat(2) has the last word.
+        self._near = ("",) if self._everywhere and polled else tuple(dict.fromkeys(near))
+
+    def _why(self, path: str) -> str:
+        """Why `path` is to be polled; empty where inotify is to be asked."""
+        if self._kernel is None:
+            return self._without
+        if not path.startswith(self._near):
+            return ""
+        try:
+            with reaching(path) as there:
+                return self._types.get(os.stat(there).st_dev, "")
+        except OSError:
+            return ""
+
+    def _arm_far(self, path: str) -> int:
+        assert self._kernel is not None
+        with reaching(path) as there:
+            try:
+                return self._kernel.arm(there)
+            except OSError as error:
+                why = _limit(error)
+        return self._polled(self._poller.arm(path), why)
+
+    def _polled(self, watch: int, why: str) -> int:
+        self._reasons[watch] = why
+        if why in LIMITS and self._retry_at is None:
+            self._retry_at = time.monotonic() + RETRY
+        return watch
+
+    # When there is room again
+
+    def _try_again(self) -> Sequence[Event]:
+        now = time.monotonic()
+        if self._retry_at is None or now < self._retry_at:
+            return ()
+        limited = [watch for watch, why in self._reasons.items() if why in LIMITS]
+        self._retry_at = now + RETRY if limited else None
+        if not limited or not self._has_room(limited[0]):
+            return ()
+        if len(limited) > SLICE:
+            self._retry_at = now
+        for watch in limited[:SLICE]:
+            self._reasons[watch] = ""  # asked to be armed anew: not a candidate until that fails
+        return [WatchStale(watch) for watch in limited[:SLICE]]
+
+    def _has_room(self, watch: int) -> bool:
+        path = self._poller.path(watch)
+        if self._kernel is None:
+            self._open()
+        if self._kernel is None or path is None:
+            return self._kernel is not None
+        try:
+            self._kernel.hold(path, "", GOING)
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0) not in LIMITS
+        return True
+
+    def _open(self) -> None:
+        for name in ORDER[self._backend]:
+            try:
+                self._kernel = _source(name)
+            except ImportError:
+                if self._backend != "auto":
+                    message = f"--backend {name}: the package {_PACKAGES[name]} is not installed"
+                    raise ReloaderdError(message, f"python -m pip install {_INSTALLED_BY[name]}") from None
+                continue
+            except OSError as error:
+                self._without = _limit(error)
+                _check_descriptors()
+                return
+            self._epoll.register(self._kernel.fileno(), select.EPOLLIN)
+            return
+
+
+def _source(name: str) -> Source:
+    if name == "inotify":
+        from reloaderd.kernel.inotify import InotifySource
+
+        return InotifySource()
+    raise ImportError(name)
+
+
+def _limit(error: OSError) -> str:
+    """The name of a limit; raises any other error again."""
+    name = errno.errorcode.get(error.errno or 0, "")
+    if name not in LIMITS:
+        raise error
+    return name
+
+
+def _check_descriptors() -> None:
+    """Raises OSError where it is this process that may open no more."""
+    os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))

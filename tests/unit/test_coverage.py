@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from reloaderd.core.coverage import Coverage
+
+
+def covered(**reasons: str) -> Coverage:
+    """Paths below /p, polled for these reasons."""
+    coverage = Coverage()
+    for path, why in reasons.items():
+        coverage.note("/p/" + path.replace("_", "/"), why)
+    return coverage
+
+
+def everything(path: str) -> bool:
+    return True
+
+
+def test_a_part_is_named_by_its_topmost_directory() -> None:
+    coverage = covered(a="nfs", a_b="nfs", a_b_c="fuse.sshfs", a_b_c_d="fuse.sshfs", e="nfs")
+    assert coverage.settle(everything)
+    assert [(part["path"], part["why"]) for part in coverage.parts()] == [
+        ("/p/a", "nfs"),
+        ("/p/a/b/c", "fuse.sshfs"),
+        ("/p/e", "nfs"),
+    ]
+
+
+def test_the_root_of_all_is_a_part_of_its_own() -> None:
+    coverage = Coverage()
+    coverage.note("/", "9p")
+    coverage.note("/etc", "9p")
+    coverage.settle(everything)
+    assert coverage.parts() == [{"path": "/", "why": "9p"}]
+
+
+def test_it_has_changed_only_when_a_reason_has() -> None:
+    coverage = covered(a="nfs")
+    assert coverage.changed and coverage.settle(everything)
+    coverage.note("/p/a", "nfs")
+    coverage.note("/p/b", "")
+    assert not coverage.changed
+    coverage.note("/p/a", "")
+    assert coverage.changed and coverage.settle(everything) and coverage.parts() == []
+
+
+def test_more_below_a_part_is_nothing_new_to_tell() -> None:
+    coverage = covered(a="nfs")
+    coverage.settle(everything)
+    coverage.note("/p/a/b", "nfs")
+    assert coverage.changed and not coverage.settle(everything)
+
+
+def test_what_is_not_watched_any_more_is_forgotten() -> None:
+    coverage = covered(a="nfs", b="nfs")
+    coverage.settle(everything)
+    assert coverage.settle(lambda path: path == "/p/b")
+    assert [part["path"] for part in coverage.parts()] == ["/p/b"]
+    assert coverage.count("nfs") == 1
+
+
+def test_a_limit_is_told_once_and_again_when_it_was_out_of_the_way() -> None:
+    coverage = covered(a="ENOSPC", b="ENOSPC", c="EMFILE", d="nfs", e="proc")
+    assert coverage.untold() == ["EMFILE", "ENOSPC", "proc"]
+    assert coverage.untold() == []
+    for path in ("/p/a", "/p/b"):
+        coverage.note(path, "")
+    assert coverage.untold() == []
+    coverage.note("/p/a", "ENOSPC")
+    assert coverage.untold() == ["ENOSPC"]
+
+
+def test_it_covers_everything_or_not() -> None:
+    assert not covered().covers(0)
+    assert covered(a="nfs", b="nfs").covers(2)
+    assert not covered(a="nfs", b="nfs").covers(3)
