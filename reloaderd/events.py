@@ -17,6 +17,7 @@ class Kind(Enum):
 
     CREATED = "created"  # made, linked or symlinked; maybe not written yet
     WRITTEN = "written"  # written or truncated, maybe not for the last time
+    REWRITTEN = "rewritten"  # it was looked at again and has changed: nothing will tell of its closing
     CLOSED = "closed"  # a descriptor that could write was closed
     TOUCHED = "touched"  # something about the inode: its times, mode, owner or link count
     ARRIVED = "arrived"  # renamed to this name

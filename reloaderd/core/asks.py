@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from reloaderd.commands import Anchor, Arm, Examine, FindRepository
+from reloaderd.commands import Anchor, Arm, Command, Drop, Examine, FindRepository
 from reloaderd.events import Why
 
 
@@ -40,3 +40,8 @@ class Asks:
         """Find the repository that a directory is in."""
         self.outstanding += 1
         return FindRepository(self._service, path, self._ignore_files)
+
+    def drop(self, watches: Iterable[int]) -> list[Command]:
+        """Let go of watches, but for those that someone else needs: the engine keeps these back."""
+        known = [watch for watch in watches if watch >= 0]
+        return [Drop(known)] if known else []

@@ -12,13 +12,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from reloaderd.core.reasons import LIMITS, MADE_UP
+from reloaderd.commands import Command, ReadLimit, Report
+from reloaderd.core.reasons import LIMITS, MADE_UP, polled
+from reloaderd.events import LimitRead
 
 
 class Coverage:
     """The reasons by path, and what of them was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
+        self._service = service
         self._reasons: dict[str, str] = {}
         self._told: set[str] = set()
         self._shown: list[dict[str, str]] = []
@@ -48,16 +51,17 @@ class Coverage:
         """The polled parts as last settled: `path` and `why` of each."""
         return list(self._shown)
 
-    def count(self, why: str) -> int:
-        """How many paths are polled for this reason."""
-        return Counter(self._reasons.values())[why]
-
-    def untold(self) -> list[str]:
-        """The reasons that a person is to be warned of now."""
+    def complain(self) -> list[Command]:
+        """Warn of what had to be polled and should not be, or ask for the limit that is why."""
         reasons = {why for why in self._reasons.values() if why in LIMITS or why in MADE_UP}
-        untold = reasons - self._told
+        untold = sorted(reasons - self._told)
         self._told = reasons
-        return sorted(untold)
+        asks: list[Command] = [ReadLimit(self._service, why) for why in untold if why in LIMITS]
+        return asks + [self._warning(why, "", 0) for why in untold if why in MADE_UP]
+
+    def limit_read(self, event: LimitRead) -> list[Command]:
+        """Which limit it is that was hit; it may be out of the way by now."""
+        return [self._warning(*event[1:])] if event.why in self._reasons.values() else []
 
     def covers(self, paths: int) -> bool:
         """Whether so many paths are all that there are, and each is polled."""
@@ -69,3 +73,7 @@ class Coverage:
             for path, why in sorted(self._reasons.items())
             if self._reasons.get(path.rpartition("/")[0] or "/") != why or path == "/"
         ]
+
+    def _warning(self, why: str, sysctl: str, value: int) -> Command:
+        count = Counter(self._reasons.values())[why]
+        return Report("warning", self._service, {"text": polled(why, count, sysctl, value)})

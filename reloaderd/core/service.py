@@ -103,7 +103,7 @@ class Service:
             case MountsChanged():
                 return watcher.mounts_changed(event)
             case LimitRead():
-                return watcher.limit_read(event)
+                return watcher.coverage.limit_read(event)
             case EventsLost():
                 watcher.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
@@ -151,7 +151,7 @@ class Service:
         for root in watcher.withdrawn:
             self.debounce.batch.discard_below(root)
         watcher.withdrawn.clear()
-        changes, watcher.changes = watcher.changes, []
+        changes = watcher.take_changes()
         if not self._ready:
             return
         for change in changes:
@@ -162,7 +162,7 @@ class Service:
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
         self.watcher.coverage.settle(self.watcher.is_watched)
-        commands = [self._tell_watching(), *self.watcher.limits()]
+        commands = [self._tell_watching(), *self.watcher.coverage.complain()]
         if self.settings.dry_run:
             self.watcher.baseline(now)
             return commands
@@ -182,7 +182,7 @@ class Service:
     def _covered(self) -> list[Command]:
         """Something is polled that was not, or the other way round."""
         told = [self._tell_watching()] if self.watcher.coverage.settle(self.watcher.is_watched) else []
-        return [*told, *self.watcher.limits()]
+        return [*told, *self.watcher.coverage.complain()]
 
     # Starting
 

@@ -74,7 +74,7 @@ def kinds(known: Look | None, look: Look, held: bool) -> Sequence[Kind]:
     if look.is_dir:
         return (Kind.TOUCHED,) if known.ownership != look.ownership else ()
     rewritten = known[1:4] != look[1:4] or (known.ctime != look.ctime and known[5:] == look[5:])
-    return (Kind.WRITTEN,) if rewritten else ()
+    return (Kind.REWRITTEN,) if rewritten else ()
 
 
 class Youth(NamedTuple):

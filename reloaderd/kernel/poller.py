@@ -104,7 +104,7 @@ class _Directory:
         now = time.monotonic()
         young = self.young[name]
         if digest(f"{there}/{name}") != young.digest:
-            return (Kind.WRITTEN,)
+            return (Kind.REWRITTEN,)
         if now >= young.until:
             del self.young[name]
         return ()

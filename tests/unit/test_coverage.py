@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from reloaderd.commands import ReadLimit
 from reloaderd.core.coverage import Coverage
+from tests.support.core import reports
 
 
 def covered(**reasons: str) -> Coverage:
     """Paths below /p, polled for these reasons."""
-    coverage = Coverage()
+    coverage = Coverage("web")
     for path, why in reasons.items():
         coverage.note("/p/" + path.replace("_", "/"), why)
     return coverage
@@ -26,7 +28,7 @@ def test_a_part_is_named_by_its_topmost_directory() -> None:
 
 
 def test_the_root_of_all_is_a_part_of_its_own() -> None:
-    coverage = Coverage()
+    coverage = Coverage("web")
     coverage.note("/", "9p")
     coverage.note("/etc", "9p")
     coverage.settle(everything)
@@ -55,18 +57,24 @@ def test_what_is_not_watched_any_more_is_forgotten() -> None:
     coverage.settle(everything)
     assert coverage.settle(lambda path: path == "/p/b")
     assert [part["path"] for part in coverage.parts()] == ["/p/b"]
-    assert coverage.count("nfs") == 1
 
 
 def test_a_limit_is_told_once_and_again_when_it_was_out_of_the_way() -> None:
-    coverage = covered(a="ENOSPC", b="ENOSPC", c="EMFILE", d="nfs", e="proc")
-    assert coverage.untold() == ["EMFILE", "ENOSPC", "proc"]
-    assert coverage.untold() == []
+    coverage = covered(a="ENOSPC", b="ENOSPC", c="EMFILE", d="nfs")
+    assert coverage.complain() == [ReadLimit("web", "EMFILE"), ReadLimit("web", "ENOSPC")]
+    assert coverage.complain() == []
     for path in ("/p/a", "/p/b"):
         coverage.note(path, "")
-    assert coverage.untold() == []
+    assert coverage.complain() == []
     coverage.note("/p/a", "ENOSPC")
-    assert coverage.untold() == ["ENOSPC"]
+    assert coverage.complain() == [ReadLimit("web", "ENOSPC")]
+
+
+def test_files_that_are_made_up_are_told_once() -> None:
+    coverage = covered(a="proc", b="proc")
+    (warning,) = reports(coverage.complain(), "warning")
+    assert warning["text"].startswith("2 directories are polled: files of a proc file system")
+    assert coverage.complain() == []
 
 
 def test_it_covers_everything_or_not() -> None:

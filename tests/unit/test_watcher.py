@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from reloaderd.commands import Arm, Drop, ReadLimit, Report
-from reloaderd.core.watcher import SLICE, TOO_MANY, Watcher
+from reloaderd.core.directories import SLICE, TOO_MANY
+from reloaderd.core.watcher import Watcher
 from reloaderd.events import Anchored, Armed, LimitRead, Listing, RepositoryFound, Step, WatchEnded, Why
 from reloaderd.settings import Pattern, RuleSettings
 from tests.support import model as op
@@ -411,18 +412,20 @@ def test_a_limit_is_one_warning_that_names_it_and_what_is_needed() -> None:
     names = ["/p/a", "/p/b", "/p/c"]
     polled = dict.fromkeys(names[1:], "ENOSPC")
     watcher.armed(Armed("web", Why.START, [listing(name, 1) for name in names], polled), 0.0)
-    assert watcher.limits() == [ReadLimit("web", "ENOSPC")]
-    assert watcher.limits() == []
-    (warning,) = reports(watcher.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)), "warning")
+    assert watcher.coverage.complain() == [ReadLimit("web", "ENOSPC")]
+    assert watcher.coverage.complain() == []
+    (warning,) = reports(
+        watcher.coverage.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)), "warning"
+    )
     assert "fs.some.sysctl is 40, 42 are needed" in warning["text"]
 
 
 def test_a_limit_that_is_out_of_the_way_when_it_was_read_is_not_told() -> None:
     watcher = Watcher(service())
     watcher.armed(Armed("web", Why.START, [listing("/p/a", 1)], {"/p/a": "ENOSPC"}), 0.0)
-    watcher.limits()
+    watcher.coverage.complain()
     watcher.armed(Armed("web", Why.STALE, [listing("/p/a", 2)]), 0.0)
-    assert watcher.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)) == []
+    assert watcher.coverage.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR])

@@ -1,0 +1,173 @@
+"""The directories of one service: armed, listed, compared with what was known, and forgotten.
+
+Rules (DESIGN 6.1):
+- The order is always arm, then list, then believe: what was there before the watch is in the
+  listing, what came after it is in the events.
+- Nothing in a directory that is ignored is ever armed, listed or examined.
+- A directory that several followed links lead to is watched under the first path, and under another
+  when that goes.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+
+from reloaderd.commands import Command, Report
+from reloaderd.core.asks import Asks
+from reloaderd.core.changes import Change
+from reloaderd.core.coverage import Coverage
+from reloaderd.core.ignorefiles import IgnoreFiles
+from reloaderd.core.paths import is_below, prefix
+from reloaderd.core.reasons import watch_failure
+from reloaderd.core.repositories import NAMES, Repositories
+from reloaderd.core.rules import Rules
+from reloaderd.core.stamps import Stamps
+from reloaderd.core.watchtree import Difference, WatchTree
+from reloaderd.events import Armed, Kind, Listing, Why
+from reloaderd.settings import ServiceSettings
+
+TELLING = frozenset({Why.APPEARED, Why.LOST, Why.STALE})
+"""Reasons to list for which a file that was not known is a change."""
+
+SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""Errors of arming that only mean that the directory is gone again."""
+
+SLICE = 500
+"""Directories that are armed and listed at once: what bounds the memory of a large tree's listings."""
+
+TOO_MANY = 50_000
+"""Directories from which on a person is told: who named `/` by mistake does not know."""
+
+
+class Directories:
+    """The tree, and how it grows and shrinks."""
+
+    def __init__(self, settings: ServiceSettings, rules: Rules, asks: Asks) -> None:
+        self.tree = WatchTree()
+        self.changes: list[Change] = []  # found and not yet taken by the service
+        self.coverage = Coverage(settings.name)
+        self.stamps = Stamps(self.tree, asks)
+        self.repositories = Repositories(asks)
+        self.ignore_files = IgnoreFiles(rules)
+        self.lost = False  # events were, and nothing new is taken for known
+        self._name = settings.name
+        self._roots = settings.roots
+        self._follow_links = settings.follow_links
+        self._rules = rules
+        self._asks = asks
+        self._warned: set[str] = set()
+        self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
+
+    def armed(self, event: Armed, now: float) -> list[Command]:
+        """Directories are watched and listed: take them in, go on with those below."""
+        commands: list[Command] = []
+        below: list[str] = []
+        files: list[str] = []
+        for listing in event.listings:
+            if listing.error:
+                commands += self._not_armed(listing)
+            else:
+                self._listed(listing, event.why, commands, below, files)
+        if event.polled or self.coverage:
+            for listing in event.listings:
+                self.coverage.note(listing.path, event.polled.get(listing.path, ""))
+        self.stamps.lose_in([listing.path for listing in event.listings])
+        if len(self.tree) > TOO_MANY and "" not in self._warned:
+            self._warned.add("")
+            commands.append(self._warning(f"more than {TOO_MANY:,} directories to watch: is the PATH right?"))
+        if event.why is not Why.START and event.why is not Why.APPEARED:  # those two end in a start
+            self.stamps.baseline(now)
+        if files:
+            commands.append(self._asks.examine(Why.LOST, files))
+        for at in range(0, len(below), SLICE):
+            commands.append(self._asks.arm(event.why, below[at : at + SLICE]))
+        return commands
+
+    def _listed(
+        self, listing: Listing, why: Why, commands: list[Command], below: list[str], files: list[str]
+    ) -> None:
+        """Take in one listing; adds what follows to the lists.  A large tree comes this way at the start."""
+        path, watch, _, dirs, counted, links, _ = listing
+        if self._follow_links and self._seen_elsewhere(listing):
+            self._twins.setdefault(watch, []).append(path)
+            return
+        rules_changed = self.ignore_files.load_listed(listing)
+        if not (NAMES.isdisjoint(dirs) and NAMES.isdisjoint(counted)):
+            commands += [] if path in self.repositories else [self.repositories.look_for(path)]
+        if links and self._follow_links:
+            dirs = dirs + links
+        elif links:
+            counted = counted + links
+        dirs, counted = self._rules.partition(path, dirs, counted)
+        start = prefix(path)
+        if path in self.tree:
+            self._compare(self.tree.renew(path, watch, dirs, counted), listing, why, commands)
+            everything = why is Why.START or why is Why.LOST or why is Why.RULES
+            below += [start + name for name in dirs if everything or start + name not in self.tree]
+        else:
+            node = self.tree.add(path, watch, dirs, counted)
+            node.untold = why is Why.RULES or why is Why.REREAD
+            below += [start + name for name in dirs]
+            if why in TELLING or self.lost:
+                self.changes += [Change(start + name, Kind.CREATED, existed=False) for name in counted]
+        if why is Why.LOST or why is Why.STALE:
+            files += [start + name for name in counted]
+        if why is Why.REREAD and rules_changed:
+            commands += self.sift([path])
+
+    def _compare(self, difference: Difference, listing: Listing, why: Why, commands: list[Command]) -> None:
+        """A directory was listed again: what is different, and whether that is a change.
+
+        What is not there any more is one whatever the reason to look, as the events that tell of it are
+        judged by what is known.  What is there and does not count any more is none.
+        """
+        start = prefix(listing.path)
+        commands += self._asks.drop(difference.unused)
+        for name in difference.gone_dirs:
+            commands += self.forget(start + name, counts=name not in listing.dirs)
+            if name in listing.dirs:  # it does not count any more, but a root below it does
+                inside = [root for root in self._roots if root.startswith(f"{start}{name}/")]
+                commands += [self._asks.arm(Why.RULES, inside)] if inside else []
+        there = {*listing.files, *listing.links} if difference.vanished else ()
+        vanished = [start + name for name in difference.vanished if name not in there]
+        self.changes += [Change(path, Kind.DELETED, existed=True) for path in vanished]
+        if why in TELLING or self.lost:
+            appeared = [start + name for name in difference.appeared]
+            self.changes += [Change(path, Kind.CREATED, existed=False) for path in appeared]
+
+    def _seen_elsewhere(self, listing: Listing) -> bool:
+        """Whether the same directory is watched under another path already: links may lead in circles."""
+        return any(node.path != listing.path for node in self.tree.at(listing.watch))
+
+    def _not_armed(self, listing: Listing) -> list[Command]:
+        if listing.error in SILENT:
+            return [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
+        commands = self.forget(listing.path)
+        self.tree.add(listing.path, listing.watch, [], [])
+        if listing.path in self._warned:
+            return commands
+        self._warned.add(listing.path)
+        return [*commands, self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
+
+    def forget(self, path: str, counts: bool = False) -> list[Command]:
+        """Drop a subtree; with `counts`, each of its files is a change."""
+        forgotten = self.tree.forget(path)
+        watches = [*forgotten.watches, *self.repositories.forget(path)]
+        if counts:
+            self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
+        twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
+        again = [twin for twin in twins if not is_below(twin, path)]
+        return self._asks.drop(watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
+
+    def sift(self, directories: Iterable[str]) -> list[Command]:
+        """The rules changed: watch and count below these what counts now."""
+        known = [path for path in directories if path in self.tree]
+        return [self._asks.arm(Why.RULES, known)] if known else []
+
+    def warn_again(self, path: str) -> None:
+        """It is another directory now: what was said of the former is not of this one."""
+        self._warned.discard(path)
+
+    def _warning(self, text: str) -> Command:
+        return Report("warning", self._name, {"text": text})
