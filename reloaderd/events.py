@@ -34,6 +34,13 @@ class EntryChanged(NamedTuple):
     is_dir: bool
 
 
+class FileDetached(NamedTuple):
+    """The file of `name` is still seen there, but its own name is gone: what was mounted was replaced."""
+
+    watch: int
+    name: str
+
+
 class WatchEnded(NamedTuple):
     """The kernel will say nothing more under `watch`."""
 
@@ -255,6 +262,7 @@ class TerminalClosed(NamedTuple):
 
 Event = (
     EntryChanged
+    | FileDetached
     | WatchEnded
     | WatchMoved
     | WatchStale

@@ -198,8 +198,7 @@ class Loop:
         from reloaderd.kernel.files import list_directory
 
         listings = [list_directory(self._source, path) for path in command.paths]
-        reason = self._source.reason
-        polled = {one.path: why for one in listings if (why := reason(one.watch))}
+        polled = self._source.polled((one.path, one.watch) for one in listings)
         return [Armed(command.service, command.why, listings, polled)]
 
     def _anchor(self, command: do.Anchor) -> Sequence[Event]:

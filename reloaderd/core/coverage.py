@@ -9,11 +9,13 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from reloaderd.commands import Command, ReadLimit, Report
-from reloaderd.core.reasons import LIMITS, MADE_UP, polled
+from reloaderd.core.paths import parent
+from reloaderd.core.reasons import LIMITS, MADE_UP
+from reloaderd.core.reasons import polled as polled_because
 from reloaderd.events import LimitRead
 
 
@@ -23,6 +25,7 @@ class Coverage:
     def __init__(self, service: str) -> None:
         self._service = service
         self._reasons: dict[str, str] = {}
+        self._files: set[str] = set()  # those of the paths that were not armed themselves
         self._told: set[str] = set()
         self._shown: list[dict[str, str]] = []
         self.changed = False
@@ -30,20 +33,24 @@ class Coverage:
     def __bool__(self) -> bool:
         return bool(self._reasons)
 
-    def note(self, path: str, why: str) -> None:
-        """`path` was armed: it is polled for this reason, empty where it is not."""
-        if self._reasons.get(path, "") == why:
-            return
-        self.changed = True
-        if why:
-            self._reasons[path] = why
-        else:
+    def note(self, armed: Iterable[str], polled: Mapping[str, str]) -> None:
+        """These paths were armed; those in `polled` are, for these reasons, and files in them may be."""
+        armed = set(armed)
+        former = (armed & self._reasons.keys()) | {file for file in self._files if parent(file) in armed}
+        for path in former - polled.keys():
             del self._reasons[path]
+            self.changed = True
+        for path, why in polled.items():
+            if self._reasons.get(path) != why:
+                self._reasons[path] = why
+                self.changed = True
+        self._files = (self._files - former) | (polled.keys() - armed)
 
     def settle(self, is_watched: Callable[[str], bool]) -> bool:
         """All is armed.  Forget what is not watched any more; returns whether `parts` are others now."""
         self.changed = False
         self._reasons = {path: why for path, why in self._reasons.items() if is_watched(path)}
+        self._files &= self._reasons.keys()
         before, self._shown = self._shown, self._parts()
         return before != self._shown
 
@@ -71,9 +78,9 @@ class Coverage:
         return [
             {"path": path, "why": why}
             for path, why in sorted(self._reasons.items())
-            if self._reasons.get(path.rpartition("/")[0] or "/") != why or path == "/"
+            if self._reasons.get(parent(path)) != why or path == "/"
         ]
 
     def _warning(self, why: str, sysctl: str, value: int) -> Command:
         count = Counter(self._reasons.values())[why]
-        return Report("warning", self._service, {"text": polled(why, count, sysctl, value)})
+        return Report("warning", self._service, {"text": polled_because(why, count, sysctl, value)})

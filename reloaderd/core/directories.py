@@ -70,8 +70,7 @@ class Directories:
             else:
                 self._listed(listing, event.why, commands, below, files)
         if event.polled or self.coverage:
-            for listing in event.listings:
-                self.coverage.note(listing.path, event.polled.get(listing.path, ""))
+            self.coverage.note([listing.path for listing in event.listings], event.polled)
         self.stamps.lose_in([listing.path for listing in event.listings])
         if len(self.tree) > TOO_MANY and "" not in self._warned:
             self._warned.add("")

@@ -41,6 +41,7 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     EventsLost,
+    FileDetached,
     KeeperDied,
     MountsChanged,
     RunGone,
@@ -78,8 +79,10 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         match event:
-            case EntryChanged() | WatchEnded() | WatchMoved() | WatchStale() | MountsChanged() | EventsLost():
-                commands = [c for service in self.services.values() for c in service.handle(event, now)]
+            case EntryChanged() | WatchEnded() | WatchMoved() | WatchStale() | EventsLost():
+                commands = self._of_a_source(event, now)
+            case FileDetached() | MountsChanged():
+                commands = self._of_a_source(event, now)
             case SignalArrived():
                 commands = self._signal(event.signum, now)
             case TerminalClosed():
@@ -90,6 +93,9 @@ class Engine:
             case _:
                 commands = self._about_service(event, now)
         return self._finish(commands, now)
+
+    def _of_a_source(self, event: Event, now: float) -> list[Command]:
+        return [command for service in self.services.values() for command in service.handle(event, now)]
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""

@@ -27,6 +27,7 @@ from reloaderd.events import (
     Event,
     EventsLost,
     Examined,
+    FileDetached,
     KeeperDied,
     Kind,
     LimitRead,
@@ -98,6 +99,8 @@ class Service:
                 return watcher.watch_ended(event)
             case WatchMoved():
                 return watcher.watch_moved(event)
+            case FileDetached():
+                return watcher.file_detached(event)
             case WatchStale():
                 return watcher.watch_stale(event)
             case MountsChanged():

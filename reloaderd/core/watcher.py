@@ -21,6 +21,7 @@ from reloaderd.events import (
     Armed,
     EntryChanged,
     Examined,
+    FileDetached,
     Kind,
     MountsChanged,
     RepositoryFound,
@@ -111,7 +112,11 @@ class Watcher:
 
     def is_watched(self, path: str) -> bool:
         """Whether it is a directory of the tree, or a root."""
-        return path in self.tree or path in self._roots
+        return path in self.tree or path in self._roots or self._is_file(path)
+
+    def _is_file(self, path: str) -> bool:
+        node = self.tree.get(parent(path))
+        return node is not None and path.rpartition("/")[2] in node.files
 
     def take_changes(self) -> list[Change]:
         """What was found and not taken yet."""
@@ -129,7 +134,7 @@ class Watcher:
         former, unused = self._roots.anchors.put(event)
         commands = self._asks.drop(unused)
         if event.path in self._roots and not event.is_dir:
-            self.coverage.note(event.path, event.polled)
+            self.coverage.note([event.path], {event.path: event.polled} if event.polled else {})
         if self._ignore_files.is_outside(event.path):
             changed = self._ignore_files.load_again(event.path, event.text)
             return commands + (self._directories.sift(self._roots.paths) if changed else [])
@@ -210,6 +215,15 @@ class Watcher:
         looks: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
         return looks + self._repositories.lock_gone(event.watch)
 
+    def file_detached(self, event: FileDetached) -> list[Command]:
+        """A file that is mounted by itself was replaced where it comes from."""
+        paths = [join(node.path, event.name) for node in self.tree.at(event.watch)]
+        paths += self._roots.anchors.through(event.watch, event.name)
+        text = "is mounted by itself and was replaced: it is the old file still (mount its directory instead)"
+        return [
+            self._warning(f"{path} {text}") for path in paths if self.rules.verdict(path).action != "ignore"
+        ]
+
     def watch_stale(self, event: WatchStale) -> list[Command]:
         """Another source may have room for this directory now."""
         commands: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
@@ -234,10 +248,8 @@ class Watcher:
     def _mount_changed(self, path: str) -> list[Command]:
         if path in self.tree:
             return [self._asks.arm(Why.LOST, [path])]
-        node = self.tree.get(parent(path))
-        if node is None or path.rpartition("/")[2] not in node.files:
-            return []
-        return [self._asks.examine(Why.LOST, [path])]
+        above = parent(path)  # of a file that is mounted by itself
+        return [self._asks.arm(Why.STALE, [above])] if self._is_file(path) else []
 
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)

@@ -73,7 +73,7 @@ class Mounts:
             self._file = -1
         else:
             self._epoll.register(self._file, select.EPOLLPRI)
-        self._table = self._read_table()
+        self.table = self._read_table()
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -81,22 +81,14 @@ class Mounts:
     def read(self) -> Sequence[Event]:
         """What came or went since the last call; never blocks."""
         self._epoll.poll(0)
-        before, self._table = self._table, self._read_table()
-        changed = {mount.point for mount in {*before} ^ {*self._table}}
+        before, self.table = self.table, self._read_table()
+        changed = {mount.point for mount in {*before} ^ {*self.table}}
         return [MountsChanged(sorted(changed))] if changed else ()
 
     def close(self) -> None:
         self._epoll.close()
         if self._file >= 0:
             os.close(self._file)
-
-    def polled(self) -> list[Mount]:
-        """Those of which inotify does not tell all, the ones mounted last at the end."""
-        return [mount for mount in self._table if needs_polling(mount.type)]
-
-    def of(self, device: int) -> Mount | None:
-        """One of the mounts of the file system with this `st_dev`."""
-        return next((mount for mount in self._table if mount.device == device), None)
 
     def _read_table(self) -> list[Mount]:
         if self._file < 0:

@@ -18,7 +18,7 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 
-from reloaderd.events import EntryChanged, Event, Kind, WatchEnded, WatchMoved
+from reloaderd.events import EntryChanged, Event, FileDetached, Kind, WatchEnded, WatchMoved
 from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
 from reloaderd.kernel.reach import reaching
 
@@ -91,6 +91,18 @@ class _Directory:
             if became:
                 self.read_if_young(there, name, seen=True)
         return found
+
+    def detached(self, looks: dict[str, Look]) -> list[str]:
+        """The names of those held whose file has no name of its own any more (kernel.filemounts)."""
+        return [
+            name
+            for name in self.held
+            if name in looks
+            and not looks[name].is_dir
+            and looks[name].links == 0
+            and name in self.looks
+            and self.looks[name].links > 0
+        ]
 
     def read_if_young(self, there: str, name: str, seen: bool) -> None:
         """Remember what the file says, where that is needed to notice that it was written again."""
@@ -209,8 +221,11 @@ class Poller:
             try:
                 status = os.stat(there)
                 if (status.st_dev, status.st_ino) == directory.identity:
-                    found = directory.compare(there, directory.look(there))
-                    return [EntryChanged(watch, name, kind, is_dir) for name, kind, is_dir in found]
+                    looks = directory.look(there)
+                    detached = directory.detached(looks)
+                    found = directory.compare(there, looks)
+                    events: list[Event] = [EntryChanged(watch, *one) for one in found]
+                    return events + [FileDetached(watch, name) for name in detached]
             except OSError as error:
                 if error.errno not in GONE:
                     return ()

@@ -17,15 +17,17 @@ import errno
 import os
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from reloaderd.core.paths import is_below, prefix
 from reloaderd.core.reasons import LIMITS
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
-from reloaderd.kernel.mounts import Mounts
+from reloaderd.kernel.filemounts import BY_ITSELF, FileMounts
+from reloaderd.kernel.mounts import Mounts, needs_polling
 from reloaderd.kernel.poller import FIRST_WATCH, Poller
 from reloaderd.kernel.reach import reaching
-from reloaderd.kernel.source import GOING, Source
+from reloaderd.kernel.source import CONTENT, GOING, Source
 
 ASKED_FOR = "asked for"
 """Why everything is polled with `--backend poll`."""
@@ -64,6 +66,7 @@ class Sources:
         self._mounts = mounts
         self._everywhere = everywhere
         self._poller = Poller(interval)
+        self._files = FileMounts(interval)
         self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
         self._real: dict[str, str] = {}  # path that leads through a link -> where it leads
         self._retry_at: float | None = None
@@ -81,32 +84,34 @@ class Sources:
     @property
     def deadline(self) -> float | None:
         """When `read` has something to do though no descriptor is readable."""
-        if self._retry_at is None:
-            return self._poller.deadline
-        return self._retry_at if self._poller.deadline is None else min(self._retry_at, self._poller.deadline)
+        instants = (self._poller.deadline, self._files.deadline, self._retry_at)
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def fileno(self) -> int:
         return self._epoll.fileno()
 
     def read(self) -> Sequence[Event]:
         events = self._kernel.read() if self._kernel else ()
-        if self._poller.deadline is not None:
-            events = [*events, *self._poller.read(), *self._try_again()]
+        if self.deadline is not None:
+            events = [*events, *self._poller.read(), *self._files.read(), *self._try_again()]
         return events
 
     def arm(self, path: str) -> int:
         why = self._why(path)
         if not why:
             try:
-                return self._kernel.arm(path)  # type: ignore[union-attr]
+                watch = self._kernel.arm(path)  # type: ignore[union-attr]
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     return self._arm_far(path)
                 why = _limit(error)
+            else:
+                self._files.armed(path, watch)
+                return watch
         return self._polled(self._poller.arm(path), why)
 
     def hold(self, path: str, name: str, interest: int) -> int:
-        why = self._why(path)
+        why = BY_ITSELF if interest == CONTENT and self._files.is_one(path, name) else self._why(path)
         if not why:
             try:
                 return self._kernel.hold(path, name, interest)  # type: ignore[union-attr]
@@ -120,9 +125,11 @@ class Sources:
             self._reasons.pop(watch, None)
         elif self._kernel:
             self._kernel.drop(watch)
+            self._files.drop(watch)
 
     def close(self) -> None:
         self._poller.close()
+        self._files.close()
         self._epoll.close()
         if self._kernel:
             self._kernel.close()
@@ -130,6 +137,16 @@ class Sources:
     def reason(self, watch: int) -> str:
         """Why the directory that `watch` stands for is polled; empty where it is not."""
         return self._reasons.get(watch, "") if watch >= FIRST_WATCH else ""
+
+    def polled(self, directories: Iterable[tuple[str, int]]) -> Mapping[str, str]:
+        """Of these paths and watches, and of the files in them, those that are polled, and why."""
+        found: dict[str, str] = {}
+        for path, watch in directories:
+            if watch >= FIRST_WATCH:
+                found[path] = self._reasons.get(watch, "")
+            else:
+                found |= self._files.in_directory(path)
+        return found
 
     # Which source
 
@@ -141,17 +158,22 @@ class Sources:
 
     def mounts_changed(self) -> None:
         """Other mounts are there, or other paths lead to them."""
-        polled = self._mounts.polled() if self._backend == "auto" else []
+        polled = [one for one in self._mounts.table if self._backend == "auto" and needs_polling(one.type)]
         self._types = {mount.device: mount.type for mount in polled}
-        near = [mount.point for mount in polled]
-        for path, real in self._real.items():
-            for point in [mount.point for mount in polled]:
-                if real == point or real.startswith(point.rstrip("/") + "/"):
-                    near.append(path)
-                elif point.startswith(real.rstrip("/") + "/"):
-                    near.append(path + point[len(real.rstrip("/")) :])
         # A prefix of text, so that most paths cost no call: stat(2) has the last word.
+        near = self._as_given([mount.point for mount in polled])
+        near += [path for path, real in self._real.items() if any(is_below(real, one) for one in near)]
         self._near = ("",) if self._everywhere and polled else tuple(dict.fromkeys(near))
+        self._files.are_at(self._as_given([mount.point for mount in self._mounts.table]))
+
+    def _as_given(self, points: Sequence[str]) -> list[str]:
+        """These paths, and what they are called below the paths that lead to them through links."""
+        return [*points] + [
+            path + point[len(prefix(real)) - 1 :]
+            for path, real in self._real.items()
+            for point in points
+            if is_below(point, real)
+        ]
 
     def _why(self, path: str) -> str:
         """Why `path` is to be polled; empty where inotify is to be asked."""

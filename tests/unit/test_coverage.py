@@ -9,8 +9,13 @@ def covered(**reasons: str) -> Coverage:
     """Paths below /p, polled for these reasons."""
     coverage = Coverage("web")
     for path, why in reasons.items():
-        coverage.note("/p/" + path.replace("_", "/"), why)
+        note(coverage, "/p/" + path.replace("_", "/"), why)
     return coverage
+
+
+def note(coverage: Coverage, path: str, why: str) -> None:
+    """It was armed; an empty reason: it is not polled."""
+    coverage.note([path], {path: why} if why else {})
 
 
 def everything(path: str) -> bool:
@@ -29,8 +34,8 @@ def test_a_part_is_named_by_its_topmost_directory() -> None:
 
 def test_the_root_of_all_is_a_part_of_its_own() -> None:
     coverage = Coverage("web")
-    coverage.note("/", "9p")
-    coverage.note("/etc", "9p")
+    note(coverage, "/", "9p")
+    note(coverage, "/etc", "9p")
     coverage.settle(everything)
     assert coverage.parts() == [{"path": "/", "why": "9p"}]
 
@@ -38,17 +43,17 @@ def test_the_root_of_all_is_a_part_of_its_own() -> None:
 def test_it_has_changed_only_when_a_reason_has() -> None:
     coverage = covered(a="nfs")
     assert coverage.changed and coverage.settle(everything)
-    coverage.note("/p/a", "nfs")
-    coverage.note("/p/b", "")
+    note(coverage, "/p/a", "nfs")
+    note(coverage, "/p/b", "")
     assert not coverage.changed
-    coverage.note("/p/a", "")
+    note(coverage, "/p/a", "")
     assert coverage.changed and coverage.settle(everything) and coverage.parts() == []
 
 
 def test_more_below_a_part_is_nothing_new_to_tell() -> None:
     coverage = covered(a="nfs")
     coverage.settle(everything)
-    coverage.note("/p/a/b", "nfs")
+    note(coverage, "/p/a/b", "nfs")
     assert coverage.changed and not coverage.settle(everything)
 
 
@@ -64,9 +69,9 @@ def test_a_limit_is_told_once_and_again_when_it_was_out_of_the_way() -> None:
     assert coverage.complain() == [ReadLimit("web", "EMFILE"), ReadLimit("web", "ENOSPC")]
     assert coverage.complain() == []
     for path in ("/p/a", "/p/b"):
-        coverage.note(path, "")
+        note(coverage, path, "")
     assert coverage.complain() == []
-    coverage.note("/p/a", "ENOSPC")
+    note(coverage, "/p/a", "ENOSPC")
     assert coverage.complain() == [ReadLimit("web", "ENOSPC")]
 
 
@@ -81,3 +86,14 @@ def test_it_covers_everything_or_not() -> None:
     assert not covered().covers(0)
     assert covered(a="nfs", b="nfs").covers(2)
     assert not covered(a="nfs", b="nfs").covers(3)
+
+
+def test_a_file_is_polled_until_its_directory_is_armed_without_it() -> None:
+    coverage = Coverage("web")
+    coverage.note(["/p/a"], {"/p/a/app.conf": "mounted by itself"})
+    assert coverage.settle(everything)
+    assert coverage.parts() == [{"path": "/p/a/app.conf", "why": "mounted by itself"}]
+    coverage.note(["/p/b"], {})
+    assert not coverage.changed
+    coverage.note(["/p/a"], {})
+    assert coverage.settle(everything) and coverage.parts() == []

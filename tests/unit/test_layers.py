@@ -40,7 +40,8 @@ SIBLINGS = {
     "kernel.keeper": {"kernel.spawn"},
     "kernel.poller": {"kernel.looks"},
     "kernel.repository": {"kernel.files"},
-    "kernel.sources": {"kernel.inotify", "kernel.mounts", "kernel.poller"},
+    "kernel.filemounts": {"kernel.poller"},
+    "kernel.sources": {"kernel.filemounts", "kernel.inotify", "kernel.mounts", "kernel.poller"},
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 
