@@ -41,11 +41,12 @@ class Room(NamedTuple):
         return Running(tool, tree, self.programs.child, self.scratch)
 
     @contextlib.contextmanager
-    def tree(self, dirs: int, files: int, *, gitignore: bool = False) -> Iterator[Tree]:
+    def tree(self, dirs: int, files: int, *, gitignore: bool = False, ignored: int = 0) -> Iterator[Tree]:
         """A tree on disk, removed afterwards however large."""
         holder = tempfile.mkdtemp(prefix="tree-", dir=self.scratch)
         try:
-            yield trees.make(os.path.join(holder, "tree"), dirs, files, gitignore=gitignore)
+            root = os.path.join(holder, "tree")
+            yield trees.make(root, dirs, files, gitignore=gitignore, ignored=ignored)
         finally:
             shutil.rmtree(holder)
 

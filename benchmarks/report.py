@@ -41,6 +41,9 @@ BUDGETS = (
     Budget("start to watching and child", "start", "reloaderd", "median ms", 60),
     Budget("arm 5,000 directories", "arm 5000", "reloaderd", "arm ms", 1.3, times="C nftw + add_watch"),
     Budget("arm 50,000 directories", "arm 50000", "reloaderd", "arm ms", 1.3, times="C nftw + add_watch"),
+    Budget(
+        "arm 10,000 of 100,000", "arm 10000 of 100000", "reloaderd", "arm ms", 1.3, times="C nftw + add_watch"
+    ),
     Budget("storm of 20,000: restarts", "storm", "reloaderd", "most restarts", 2),
     Budget("storm: last write seen", "storm", "reloaderd", "last write seen", exactly="yes"),
 )

@@ -62,15 +62,17 @@ def directories(root: str, count: int) -> Iterator[str]:
             yield path
 
 
-def make(root: str, dirs: int, files: int, *, gitignore: bool = False) -> Tree:
-    """A tree of `dirs` directories with `files` small files in each."""
+IGNORED = "node_modules"
+"""A directory that is ignored by default (benchmarks/c/walk.h skips it, too)."""
+
+
+def make(root: str, dirs: int, files: int, *, gitignore: bool = False, ignored: int = 0) -> Tree:
+    """A tree of `dirs` directories with `files` small files in each, and `ignored` more that are ignored."""
     os.mkdir(root)
-    for path in directories(root, dirs):
-        os.mkdir(path)
-        for number in range(files):
-            fd = os.open(f"{path}/f{number}.py", os.O_WRONLY | os.O_CREAT, 0o644)
-            os.write(fd, b"pass\n")
-            os.close(fd)
+    _fill(root, dirs, files)
+    if ignored:
+        os.mkdir(f"{root}/{IGNORED}")
+        _fill(f"{root}/{IGNORED}", ignored, files)
     if gitignore:
         # The least that git takes for a repository, so that .gitignore has its meaning.
         for name in ("objects", "refs", "info"):
@@ -82,6 +84,15 @@ def make(root: str, dirs: int, files: int, *, gitignore: bool = False) -> Tree:
     if dirs:
         tree.save()
     return tree
+
+
+def _fill(root: str, dirs: int, files: int) -> None:
+    for path in directories(root, dirs):
+        os.mkdir(path)
+        for number in range(files):
+            fd = os.open(f"{path}/f{number}.py", os.O_WRONLY | os.O_CREAT, 0o644)
+            os.write(fd, b"pass\n")
+            os.close(fd)
 
 
 def _put(path: str, text: str) -> None:
