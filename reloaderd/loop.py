@@ -20,17 +20,14 @@ from signal import SIGCHLD, SIGCONT
 from typing import Any
 
 from reloaderd import commands as do
+from reloaderd.answers import ANSWERS
 from reloaderd.core.engine import Engine
 from reloaderd.core.reasons import start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
-    Armed,
     ChildStarted,
-    Drained,
     EntryChanged,
     Event,
-    Examined,
-    LimitRead,
     MountsChanged,
     SignalArrived,
     TerminalClosed,
@@ -193,46 +190,12 @@ class Loop:
 
     # Watching
 
+    def _ask(self, command: do.Command) -> Sequence[Event]:
+        return ANSWERS[type(command)](self._source, command)
+
     def _arm(self, command: do.Arm) -> Sequence[Event]:
         self._say()
-        from reloaderd.kernel.files import list_directory
-
-        listings = [list_directory(self._source, path) for path in command.paths]
-        polled = self._source.polled((one.path, one.watch) for one in listings)
-        return [Armed(command.service, command.why, listings, polled)]
-
-    def _anchor(self, command: do.Anchor) -> Sequence[Event]:
-        from reloaderd.kernel.files import find_way
-
-        found = find_way(self._source, command.service, command.path, command.read)
-        if found.identity is None:
-            return [found]
-        self._source.leads_to(command.path, found.identity[2])
-        return [found._replace(polled=self._source.reason(found.steps[-1].watch) if found.steps else "")]
-
-    def _find_repository(self, command: do.FindRepository) -> Sequence[Event]:
-        from reloaderd.kernel.repository import find_repository
-
-        return [find_repository(self._source, command)]
-
-    def _drop(self, command: do.Drop) -> Sequence[Event]:
-        for watch in command.watches:
-            self._source.drop(watch)
-        return ()
-
-    def _examine(self, command: do.Examine) -> Sequence[Event]:
-        from reloaderd.kernel.files import stamp
-
-        stamps = {path: stamp(path) for path in command.paths}
-        return [Examined(command.service, command.why, stamps)]
-
-    def _drain(self, command: do.Drain) -> Sequence[Event]:
-        return [*self._source.read(), Drained(command.service)]
-
-    def _read_limit(self, command: do.ReadLimit) -> Sequence[Event]:
-        from reloaderd.kernel.limits import limit
-
-        return [LimitRead(command.service, command.why, *limit(command.why))]
+        return self._ask(command)
 
     # Runs
 
@@ -285,13 +248,8 @@ class Loop:
 
 
 _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event]]] = {
+    **dict.fromkeys(ANSWERS, Loop._ask),
     do.Arm: Loop._arm,
-    do.Anchor: Loop._anchor,
-    do.FindRepository: Loop._find_repository,
-    do.Drop: Loop._drop,
-    do.Examine: Loop._examine,
-    do.Drain: Loop._drain,
-    do.ReadLimit: Loop._read_limit,
     do.StartChild: Loop._start_child,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"loop"},
+    {"answers", "loop"},
     {"config", "console", "cli", "control", "envfile", "options", "values", "wording"},
     {"__main__"},
 ]
