@@ -61,10 +61,12 @@ class FileMounts:
             return {}
         return {os.path.join(directory, name): BY_ITSELF for name in names if self.is_one(directory, name)}
 
+    def concern(self, directory: str, watch: int) -> bool:
+        """Whether there are any, or were, in a directory that was armed."""
+        return directory in self._points or watch in self._looks
+
     def armed(self, directory: str, watch: int) -> None:
         """`directory` was armed: look at those in it, and at no others any more."""
-        if directory not in self._points and watch not in self._looks:
-            return
         self.drop(watch)
         for name in filter(lambda name: self.is_one(directory, name), self._points.get(directory, ())):
             self._looks[watch] = look = self._poller.hold(directory, name, CONTENT)

@@ -4,10 +4,9 @@ Facts:
 - inotify_init1(2) says EMFILE for the user's limit of instances and for the process's of descriptors alike.
 - inotify_add_watch(2) says ENOSPC when the user has as many watches as allowed (or the kernel no memory for
   its bookkeeping), ENOMEM when there is none at all.  No event tells that there is room again.
-- `st_dev` tells a directory's file system, and so its mount, without a look at the way that leads there.
 
 Rules (DESIGN 6.1):
-- inotify where the kernel sees all writers, polling elsewhere; what is asked for by name goes everywhere.
+- A source that is asked for by name watches everything; else kernel.choice says what is polled.
 - What inotify has no room for is polled until it has: from time to time one of those is tried again.
 """
 
@@ -19,12 +18,12 @@ import select
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from reloaderd.core.paths import is_below, prefix
 from reloaderd.core.reasons import LIMITS
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
+from reloaderd.kernel.choice import Choice
 from reloaderd.kernel.filemounts import BY_ITSELF, FileMounts
-from reloaderd.kernel.mounts import Mounts, needs_polling
+from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.poller import FIRST_WATCH, Poller
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import CONTENT, GOING, Source
@@ -64,17 +63,16 @@ class Sources:
         """
         self._backend = backend
         self._mounts = mounts
-        self._everywhere = everywhere
+        self._choice = Choice(mounts, everywhere)
         self._poller = Poller(interval)
         self._files = FileMounts(interval)
         self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
-        self._real: dict[str, str] = {}  # path that leads through a link -> where it leads
         self._retry_at: float | None = None
         self._epoll = select.epoll()
         self._kernel: Source | None = None
         self._without = ASKED_FOR if backend == "poll" else NO_PACKAGE
         self._open()
-        self.mounts_changed()
+        self._point()
 
     @property
     def name(self) -> str:
@@ -97,7 +95,7 @@ class Sources:
         return events
 
     def arm(self, path: str) -> int:
-        why = self._why(path)
+        why = self._why(path) if path.startswith(self._unlike) else ""
         if not why:
             try:
                 watch = self._kernel.arm(path)  # type: ignore[union-attr]
@@ -106,7 +104,8 @@ class Sources:
                     return self._arm_far(path)
                 why = _limit(error)
             else:
-                self._files.armed(path, watch)
+                if self._files.concern(path, watch):
+                    self._files.armed(path, watch)
                 return watch
         return self._polled(self._poller.arm(path), why)
 
@@ -151,41 +150,27 @@ class Sources:
     # Which source
 
     def leads_to(self, path: str, real: str) -> None:
-        """`path` leads to `real`, which is another name where links are on the way."""
-        if self._real.get(path, path) != real:
-            self._real[path] = real
-            self.mounts_changed()
+        """`path` was found to lead to `real`, which is another name where links are on the way."""
+        if self._choice.leads_to(path, real):
+            self._point()
 
     def mounts_changed(self) -> None:
-        """Other mounts are there, or other paths lead to them."""
-        polled = [one for one in self._mounts.table if self._backend == "auto" and needs_polling(one.type)]
-        self._types = {mount.device: mount.type for mount in polled}
-        # A prefix of text, so that most paths cost no call: stat(2) has the last word.
-        near = self._as_given([mount.point for mount in polled])
-        near += [path for path, real in self._real.items() if any(is_below(real, one) for one in near)]
-        self._near = ("",) if self._everywhere and polled else tuple(dict.fromkeys(near))
-        self._files.are_at(self._as_given([mount.point for mount in self._mounts.table]))
+        """Other mounts are there."""
+        self._choice.look_again()
+        self._point()
 
-    def _as_given(self, points: Sequence[str]) -> list[str]:
-        """These paths, and what they are called below the paths that lead to them through links."""
-        return [*points] + [
-            path + point[len(prefix(real)) - 1 :]
-            for path, real in self._real.items()
-            for point in points
-            if is_below(point, real)
-        ]
+    def _point(self) -> None:
+        """Know which paths are for the kernel's source without a question: all but those that begin so."""
+        near = self._choice.near if self._backend == "auto" else ()
+        self._unlike = near if self._kernel else ("",)
+        points = [mount.point for mount in self._mounts.table]
+        self._files.are_at([*points, *self._choice.below_given(points)])
 
     def _why(self, path: str) -> str:
         """Why `path` is to be polled; empty where inotify is to be asked."""
         if self._kernel is None:
             return self._without
-        if not path.startswith(self._near):
-            return ""
-        try:
-            with reaching(path) as there:
-                return self._types.get(os.stat(there).st_dev, "")
-        except OSError:
-            return ""
+        return self._choice.why(path) if self._backend == "auto" else ""
 
     def _arm_far(self, path: str) -> int:
         assert self._kernel is not None
@@ -222,6 +207,7 @@ class Sources:
         path = self._poller.path(watch)
         if self._kernel is None:
             self._open()
+            self._point()
         if self._kernel is None or path is None:
             return self._kernel is not None
         try:

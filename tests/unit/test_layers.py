@@ -41,7 +41,14 @@ SIBLINGS = {
     "kernel.poller": {"kernel.looks"},
     "kernel.repository": {"kernel.files"},
     "kernel.filemounts": {"kernel.poller"},
-    "kernel.sources": {"kernel.filemounts", "kernel.inotify", "kernel.mounts", "kernel.poller"},
+    "kernel.choice": {"kernel.mounts"},
+    "kernel.sources": {
+        "kernel.choice",
+        "kernel.filemounts",
+        "kernel.inotify",
+        "kernel.mounts",
+        "kernel.poller",
+    },
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 
