@@ -191,6 +191,8 @@ class Poller:
         directory = self._directories.pop(watch, None)
         if directory is not None:
             del self._watches[directory.identity]
+        if not self._directories:
+            self.deadline = None
 
     def close(self) -> None:
         self._directories.clear()
@@ -236,8 +238,8 @@ class Poller:
         """When to go on, after a slice that earned so many seconds of rest."""
         now = time.monotonic()
         if not self._directories:
-            self.deadline = None
-        elif self._left:
+            return
+        if self._left:
             self.deadline = now + rest
         else:
             pause = min(SOON, self._interval) if self._found else self._interval
