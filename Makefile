@@ -8,7 +8,7 @@ PYTEST = -m pytest -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test soak check format bench clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -26,6 +26,10 @@ test: $(VENV)/.test ## run every test, and most of them on every other Python th
 	@.ci/tools
 	$(BIN)/python $(PYTEST)
 	@.ci/others $(PYTHON) $(PYTEST)
+
+soak: $(VENV)/.test ## whatever can happen, to a real one, until it breaks: SECONDS=600 SEED=7 BACKEND=poll
+	$(BIN)/python -m tests.soak $(addprefix --seconds ,$(SECONDS)) $(addprefix --seed ,$(SEED)) \
+		$(addprefix --backend ,$(BACKEND))
 
 check: $(VENV)/.test ## the quick ones before a commit: format, lint, types, layers, unit tests
 	$(BIN)/ruff format --check --quiet .

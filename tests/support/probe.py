@@ -35,7 +35,9 @@ DEADLY = ("HUP", "INT", "QUIT", "TERM")
 
 OPTIONS = {  # name: number of arguments
     "--log": 1,  # where records go
+    "--also": 1,  # a file with more options, one word a line: how this run behaves
     "--read": 1,  # file, or directory with all below it that does not look ignored; repeatable
+    "--looks": 0,  # tell also when each file was written, and where each link leads
     "--ignore": 1,  # log this signal (TERM) and live on
     "--slow": 1,  # seconds of cleanup between a deadly signal and BYE
     "--exit": 1,  # end with this status right after START
@@ -57,6 +59,9 @@ Content = dict[str, "bytes | None"]
 
 def parse(argv: list[str]) -> dict[str, list[str]]:
     """Options by name; what is not an option is kept under an empty name."""
+    if "--also" in argv:
+        with open(argv[argv.index("--also") + 1]) as file:
+            argv = argv + file.read().splitlines()
     found: dict[str, list[str]] = {"": []}
     words = iter(argv)
     for word in words:
@@ -75,7 +80,7 @@ def counts(name: str) -> bool:
     )
 
 
-def read(path: str, into: Content) -> None:
+def read(path: str, into: Content, looks: bool = False) -> None:
     """Put `path`, or each file below it, into `into`; 256 bytes of a file are told apart well enough."""
     try:
         names = sorted(os.listdir(path))
@@ -83,11 +88,7 @@ def read(path: str, into: Content) -> None:
         into[path] = None
         return
     except NotADirectoryError:
-        try:
-            with open(path, "rb", buffering=0) as file:
-                into[path] = file.read(256)
-        except OSError:
-            into[path] = None
+        into[path] = read_file(path, looks)
         return
     except OSError as error:
         into[path] = str(error.errno).encode()
@@ -95,19 +96,42 @@ def read(path: str, into: Content) -> None:
     for name in names:
         if counts(name):
             below = os.path.join(path, name)
-            if os.path.islink(below) and os.path.isdir(below):
-                into[below] = os.fsencode(os.readlink(below))
-            elif os.path.exists(below) or not os.path.islink(below):
-                read(below, into)
-                if into.get(below, b"") is None and not os.path.lexists(below):
-                    del into[below]  # it went after it was listed: there is nothing to tell of
+            try:
+                read_entry(below, into, looks)
+            except OSError:
+                continue
+            if into.get(below, b"") is None and not os.path.lexists(below):
+                del into[below]  # it went after it was listed: there is nothing to tell of
 
 
-def snapshot(paths: list[str]) -> Content:
+def read_entry(path: str, into: Content, looks: bool) -> None:
+    """The same for what is in a directory: a link to a directory is told, not followed."""
+    if not os.path.islink(path):
+        read(path, into, looks)
+    elif looks:
+        content = (read_file(path, looks) or b"") if os.path.isfile(path) else b""
+        into[path] = b"-> " + os.fsencode(os.readlink(path)) + b"\0" + content
+    elif os.path.isdir(path):
+        into[path] = os.fsencode(os.readlink(path))
+    elif os.path.exists(path):
+        read(path, into, looks)
+
+
+def read_file(path: str, looks: bool) -> bytes | None:
+    """The content; with `looks` when it was written, too."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            written = b"\0%d" % os.fstat(file.fileno()).st_mtime_ns if looks else b""
+            return (file.read(256) or b"") + written
+    except OSError:
+        return None
+
+
+def snapshot(paths: list[str], looks: bool = False) -> Content:
     """The content of files and trees, as START tells it and as the harness compares it."""
     content: Content = {}
     for path in paths:
-        read(path, content)
+        read(path, content, looks)
     return content
 
 
@@ -138,7 +162,7 @@ class Probe:
             spawn(self, kind)
         if self.born is not None:
             self.record("DUMP", self.born)
-        self.record("START", snapshot(self.options.get("--read", [])))
+        self.record("START", snapshot(self.options.get("--read", []), "--looks" in self.options))
         if "--ask" in self.options:
             self.change_modes()
         self.end_by_itself()

@@ -131,6 +131,17 @@ def inotify_watches(pid: int) -> int:
     )
 
 
+def watched_inodes(pid: int) -> dict[int, tuple[str, str]]:
+    """The watches of all inotify descriptors of the process, each with its inode and its device."""
+    found: dict[int, tuple[str, str]] = {}
+    for fd, target in fds(pid).items():
+        if "inotify" in target:
+            text = (_read(pid, f"fdinfo/{fd}") or b"").decode()
+            for watch, inode, device in re.findall(r"inotify wd:(\w+) ino:(\w+) sdev:(\w+)", text):
+                found[int(watch, 16)] = inode, device
+    return found
+
+
 def _status(pid: int, name: str = "status") -> dict[str, str]:
     lines = (_read(pid, name) or b"").decode(errors="replace").splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
