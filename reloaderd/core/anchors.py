@@ -36,6 +36,10 @@ class Anchors:
         """How `path` resolved when last looked at."""
         return self._by_path.get(path)
 
+    def paths(self) -> list[str]:
+        """All that is held on to."""
+        return list(self._by_path)
+
     def through(self, watch: int, name: str) -> list[str]:
         """The paths that lead through `name` in the directory of `watch`."""
         return list(dict.fromkeys(self._by_step.get((watch, name), ())))

@@ -7,6 +7,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reloaderd.commands import Command
 from reloaderd.core.asks import Asks
 from reloaderd.core.paths import is_below
@@ -33,6 +35,10 @@ class Repositories:
     def look_again(self) -> list[Command]:
         """Find all of them again."""
         return [self.look_for(path) for path in self._locks]
+
+    def look_below(self, points: Iterable[str]) -> list[Command]:
+        """Find those of these directories, and of all below them, again."""
+        return [self.look_for(path) for path in self._locks if any(is_below(path, one) for one in points)]
 
     def lock_gone(self, watch: int) -> list[Command]:
         """The directory of a lock went away."""

@@ -233,11 +233,10 @@ class Watcher:
 
     def mounts_changed(self, event: MountsChanged) -> list[Command]:
         """Another file system may be at some of the paths, and another directory or file with it."""
-        commands: list[Command] = []
+        commands: list[Command] = [self._look(path) for path in self._roots.anchors.paths()]
+        commands += self._repositories.look_below(event.points)
         for root in self._roots.paths:
             real = self._roots.real(root)
-            if any(is_below(real, point) for point in event.points):
-                commands.append(self._look(root))
             below = [point for point in event.points if point != real and is_below(point, real)]
             for point in below:
                 commands += self._mount_changed(join(root, point[len(real.rstrip("/")) + 1 :]))

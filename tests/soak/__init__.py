@@ -1,1 +1,1 @@
-"""Two minutes, or a day, of whatever can happen to a real reloaderd; nothing may be missed, left or leaked."""
+"""Minutes or days of whatever can happen to a real reloaderd; nothing may be missed, left or leaked."""

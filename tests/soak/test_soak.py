@@ -22,7 +22,9 @@ def test_two_minutes() -> None:
     In a process of its own, since it goes into namespaces of its own.
     """
     command = [sys.executable, "-m", "tests.soak", "--seconds", str(SECONDS)]
-    soak = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    soak = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         said, _ = soak.communicate()
     finally:

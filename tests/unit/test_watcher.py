@@ -5,10 +5,21 @@ from typing import Any
 
 import pytest
 
-from reloaderd.commands import Arm, Drop, ReadLimit, Report
+from reloaderd.commands import Anchor, Arm, Drop, FindRepository, ReadLimit, Report
 from reloaderd.core.directories import SLICE, TOO_MANY
 from reloaderd.core.watcher import Watcher
-from reloaderd.events import Anchored, Armed, LimitRead, Listing, RepositoryFound, Step, WatchEnded, Why
+from reloaderd.events import (
+    Anchored,
+    Armed,
+    IgnoreFile,
+    LimitRead,
+    Listing,
+    MountsChanged,
+    RepositoryFound,
+    Step,
+    WatchEnded,
+    Why,
+)
 from reloaderd.settings import Pattern, RuleSettings
 from tests.support import model as op
 from tests.support.core import at_rest, listing, only, reports, service
@@ -440,6 +451,30 @@ def test_a_tree_that_nobody_meant_is_said() -> None:
     listings = [Listing(f"/p/{number}", number, 0, [], [], [], {}) for number in range(TOO_MANY + 1)]
     (warning,) = reports(watcher.armed(Armed("web", Why.START, listings), 0.0), "warning")
     assert f"{TOO_MANY:,}" in warning["text"]
+
+
+# Mounts
+
+
+def test_other_mounts_may_change_any_way_to_a_root_and_to_an_ignore_file() -> None:
+    watcher = Watcher(service(roots=("/q",)))
+    watcher.anchored(Anchored("web", "/q", [Step(1, "q"), Step(2, "b")], [], None, False, errno.ENOENT), 0.0)
+    watcher.repository_found(
+        RepositoryFound("web", "/q", -1, "", False, [IgnoreFile("/.gitignore", "/", "gitignore", None)])
+    )
+    watcher.anchored(
+        Anchored("web", "/.gitignore", [Step(1, ".gitignore")], [], None, False, errno.ENOENT), 0.0
+    )
+    commands = watcher.mounts_changed(MountsChanged(["/where/the/link/leads"]))
+    assert [one.path for one in only(commands, Anchor)] == ["/q", "/.gitignore"]
+
+
+def test_other_mounts_may_bring_another_repository() -> None:
+    watcher = Watcher(service())
+    for path in ("/p", "/p/a", "/p/b"):
+        watcher.repository_found(RepositoryFound("web", path, 1, "index.lock", False, []))
+    commands = watcher.mounts_changed(MountsChanged(["/p/a"]))
+    assert [one.path for one in only(commands, FindRepository)] == ["/p/a"]
 
 
 # Repositories
