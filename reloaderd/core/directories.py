@@ -30,8 +30,8 @@ from reloaderd.settings import ServiceSettings
 TELLING = frozenset({Why.APPEARED, Why.LOST, Why.STALE})
 """Reasons to list for which a file that was not known is a change."""
 
-SILENT = frozenset({errno.ENOENT, errno.ENOTDIR})
-"""Errors of arming that only mean that the directory is gone again."""
+SILENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Errors of arming that only mean that the directory is gone again; maybe a link is in its place."""
 
 SLICE = 500
 """Directories that are armed and listed at once: what bounds the memory of a large tree's listings."""

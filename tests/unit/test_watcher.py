@@ -439,7 +439,7 @@ def test_a_limit_that_is_out_of_the_way_when_it_was_read_is_not_told() -> None:
     assert watcher.coverage.limit_read(LimitRead("web", "ENOSPC", "fs.some.sysctl", 40)) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR])
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
 def test_a_directory_that_is_gone_before_it_is_armed_is_no_fault(number: int) -> None:
     watcher = Watcher(service())
     listing = Listing("/p/a", -1, number, [], [], [], {})
