@@ -129,9 +129,6 @@ class Soak:
 
     def _unmount_all(self) -> None:
         """The latest first, until none is left below our directory."""
-        with open("/proc/self/mountinfo") as file:
-            points = [line.split()[4].encode().decode("unicode_escape") for line in file]
-        for point in reversed(points):
-            path = os.fsdecode(point.encode("latin-1"))
+        for path in reversed(syscalls.mount_points()):
             if path.startswith(self._files.base + "/"):
                 syscalls.unmount(path, lazily=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -51,6 +52,16 @@ def mount_bind(source: str, path: str) -> None:
 
 def unmount(path: str, lazily: bool) -> None:
     _check(_libc.umount2(os.fsencode(path), MNT_DETACH if lazily else 0), path)
+
+
+def mount_points() -> list[str]:
+    """In the order in which they were mounted; proc(5) writes some bytes of a name as octal numbers."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        names = [line.split(b" ")[4] for line in file]
+    return [
+        os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes((int(found[1], 8),)), name))
+        for name in names
+    ]
 
 
 def have_mounts_of_our_own() -> None:
