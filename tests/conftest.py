@@ -6,12 +6,14 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.mounts import unshare_options
 from tests.support.places import Place
 from tests.support.waiting import Unfulfilled
 
@@ -22,26 +24,57 @@ COMPLETE = bool(os.environ.get("CI") or os.environ.get("RELOADERD_TESTS_COMPLETE
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "needs(*names): programs the test runs; `mounts` stands for a mount namespace of one's own,"
-        " `modes` for being refused by file modes (root passes them unless setpriv is there)",
+        "needs(*names): programs the test runs, or one of these: `mounts` (a mount namespace of one's own),"
+        " `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file modes: root"
+        " passes them unless setpriv is there)",
     )
+    config.addinivalue_line(
+        "markers",
+        "kernel(*names): file systems of the kernel that few kernels have and nothing can bring: such a test"
+        " skips by name wherever one is missing, with CI=true too",
+    )
+
+
+NAMESPACE = ["unshare", *unshare_options()]
+OVERLAY = (
+    "mount -t tmpfs none /mnt && cd /mnt && mkdir l u w m"
+    " && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m"
+)
+
+PROBES = {
+    "mounts": [*NAMESPACE, "true"],
+    "overlay": [*NAMESPACE, "sh", "-c", OVERLAY],
+    "fuse": [*NAMESPACE, sys.executable, "-c", "import mfusepy; open('/dev/fuse', 'r+b', 0)"],
+    "loop": [*NAMESPACE, "losetup", "--find"],
+}
+"""What ends with 0 where that is to be had."""
 
 
 @functools.cache
 def missing(name: str) -> bool:
-    if name == "mounts":
-        return subprocess.run(["unshare", *unshare_options(), "true"], capture_output=True).returncode != 0
     if name == "modes":
         return os.getuid() == 0 and shutil.which("setpriv") is None
+    if name in PROBES:
+        return subprocess.run(PROBES[name], capture_output=True).returncode != 0
     return shutil.which(name) is None
 
 
-def unshare_options() -> list[str]:
-    """For a mount namespace of one's own, as root or through a user namespace."""
-    return ["-m"] if os.getuid() == 0 else ["-Urm"]
+@functools.cache
+def unknown_to_kernel(name: str) -> bool:
+    """Whether there is no such file system, also when the kernel is asked to load it."""
+    with open("/proc/filesystems") as file:
+        return name not in file.read().split() and not loadable(name)
+
+
+def loadable(name: str) -> bool:
+    modprobe = shutil.which("modprobe")
+    return modprobe is not None and subprocess.run([modprobe, "-nq", f"fs-{name}"]).returncode == 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    unknown = [name for mark in item.iter_markers("kernel") for name in mark.args if unknown_to_kernel(name)]
+    if unknown:
+        pytest.skip(f"this kernel has no {', '.join(unknown)}")
     names = [name for mark in item.iter_markers("needs") for name in mark.args if missing(name)]
     if not names:
         return

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import unshare_options
 from tests.support import edits
 from tests.support.daemon import Daemon, Watch
 from tests.support.editors import run
@@ -344,56 +343,6 @@ def test_di21_dangling_symlinks(follow: tuple[str, ...], place: Place, watch: Wa
         (place.tree / "later.py").symlink_to("nowhere/at/all.py")
     with daemon.restarts(1):
         edits.write(place.tree / "nowhere.py")
-
-
-def in_mounts(script: str, *arguments: Path) -> list[str]:
-    """A prefix: a mount namespace of one's own, this script (`$1` …), then reloaderd."""
-    names = [str(path) for path in arguments]
-    return [
-        "unshare",
-        *unshare_options(),
-        "sh",
-        "-ec",
-        f'{script}; shift {len(names)}; exec "$@"',
-        "sh",
-        *names,
-    ]
-
-
-@pytest.mark.needs("mounts")
-def test_di23_bind_mount_written_through_its_source(place: Place, watch: Watch) -> None:
-    build(place.outside, {"source/m.py": "m\n"})
-    build(place.tree, {"target/": None})
-    source, target = place.outside / "source", place.tree / "target"
-    daemon = watch(
-        roots=("target",),
-        prefix=in_mounts('mount --bind "$1" "$2"', source, target),
-        marker=source / "marker.py",
-        marker_path=target / "marker.py",
-        read=(str(source),),
-    )
-    with daemon.restarts(1):
-        edits.append(source / "m.py")
-    with daemon.restarts(1):
-        build(source, {"pkg/n.py": "n\n"})
-
-
-@pytest.mark.needs("mounts", "nsenter")
-def test_di26_lazy_unmount_below_the_child(place: Place, watch: Watch) -> None:
-    build(place.tree, {"root/m.py": "m\n", "mounted/": None})
-    mounted = place.tree / "mounted"
-    daemon = watch(
-        f"--chdir={mounted}",
-        roots=("root", "mounted"),
-        prefix=in_mounts('mount -t tmpfs none "$1"; echo 1 > "$1/x.py"', mounted),
-        marker="root/marker.py",
-        read=(str(place.tree / "root"),),
-        warnings=True,
-    )
-    namespaces = ["-m"] if os.getuid() == 0 else ["-U", "-m", "--preserve-credentials"]
-    run(place, "nsenter", "-t", str(daemon.pid), *namespaces, "umount", "-l", str(mounted))
-    for _ in range(3):
-        daemon.change_marker()
 
 
 UNPRIVILEGED = (

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from tests.support import edits, probe, procfs
 from tests.support.lines import Event, Record, new_lines, parse_event, parse_record, tail
+from tests.support.mounts import Mounts
 from tests.support.places import REPOSITORY, Place
 from tests.support.terminal import Terminal
 from tests.support.waiting import LIMIT, Unfulfilled, wait_until
@@ -59,6 +60,8 @@ class Daemon:
     `prefix` wraps the daemon and must execute it in its own process (setpriv, `unshare -m`, `strace -D`).
     `marker` is the file that `settle` changes (relative to the start directory), `marker_path` the path
     under which reloaderd knows it, where that is another.
+    `inside` is a mount namespace in which it all happens: paths are paths there, see `at`.
+    `source` is what the daemon was told to learn of changes by (tests/daemon/conftest.py).
     `terminal` is True for a pty with the daemon as session leader, "shell" for one with a job-control
     shell between; its own lines go to a file all the same unless `log_format` is "text".
 
@@ -79,6 +82,8 @@ class Daemon:
         read: Sequence[str] | None = None,
         environ: Mapping[str, str | None] | None = None,
         prefix: Sequence[str] = (),
+        inside: Mounts | None = None,
+        source: str = "auto",
         terminal: bool | str = False,
         stdin: int | IO[Any] | None = subprocess.DEVNULL,
         stdout: int | IO[Any] | None = None,
@@ -92,6 +97,8 @@ class Daemon:
     ) -> None:
         self.place = place
         self.cwd = cwd or place.tree
+        self.inside = inside
+        self.polls = source == "poll"
         self.children = children
         self.warnings = warnings
         self.tracebacks = tracebacks
@@ -109,7 +116,7 @@ class Daemon:
         self.log.touch()
         self.marker = self.cwd / (marker or "marker.py")
         if marker is None:
-            edits.mark(self.marker, 0)
+            edits.mark(self.at(self.marker), 0)
         self.marker_path = marker_path or self.marker
         self.marks = 0
         self.environ = place.environ()
@@ -120,7 +127,8 @@ class Daemon:
                 self.environ[name] = value
         self.reads = list(read) if read is not None else [str(self.cwd)]
         self.command = list(command) if command is not None else probe_command(self.log, probe, self.reads)
-        self.argv = [*prefix, *reloaderd(place), "watch"]
+        within = inside.prefix(self.cwd) if inside is not None else []
+        self.argv = [*within, *prefix, *reloaderd(place), "watch"]
         if log_format != "text":
             self.argv += ["--log-format", log_format]
         self.argv += [*options, *roots, "--", *self.command]
@@ -153,7 +161,7 @@ class Daemon:
             else:
                 self.process = subprocess.Popen(
                     self.argv,
-                    cwd=self.cwd,
+                    cwd=self.cwd if self.inside is None else self.place.base,
                     env=self.environ,
                     stdin=stdin,
                     stdout=out if stdout is None else stdout,
@@ -166,6 +174,10 @@ class Daemon:
         assert self.terminal is not None
         self.terminal.pump()
         return next(iter(procfs.children(self.terminal.pid)), 0)
+
+    def at(self, path: str | Path) -> Path:
+        """Where we find what the daemon knows as `path`."""
+        return Path(path) if self.inside is None else self.inside.at(path)
 
     # What it says
 
@@ -313,16 +325,22 @@ class Daemon:
 
         def same() -> bool:
             starts = self.starts
-            return bool(starts) and starts[-1].payload == probe.snapshot(self.reads)
+            return bool(starts) and starts[-1].payload == self._on_disk()
 
         try:
             self.wait(same, "the final state to be seen")
         except Unfulfilled as error:
             raise Unfulfilled(f"{error}\n--- differs\n{self._difference()}") from None
 
+    def _on_disk(self) -> probe.Content:
+        if self.inside is None:
+            return probe.snapshot(self.reads)
+        found = probe.snapshot([str(self.at(path)) for path in self.reads])
+        return {path.removeprefix(str(self.inside.root)): content for path, content in found.items()}
+
     def _difference(self) -> str:
         seen = self.starts[-1].payload if self.starts else {}
-        disk = probe.snapshot(self.reads)
+        disk = self._on_disk()
         return "\n".join(
             f"{path}: seen {seen.get(path, 'nothing')!r}, on disk {disk.get(path, 'nothing')!r}"
             for path in sorted(seen | disk)
@@ -347,7 +365,7 @@ class Daemon:
         """Make the visible change and wait for the run that saw it."""
         self.marks += 1
         path = str(self.marker)
-        content = edits.mark(self.marker, self.marks)
+        content = edits.mark(self.at(self.marker), self.marks)
 
         def seen() -> Record | None:
             last = self.starts[-1]
@@ -376,8 +394,12 @@ class Daemon:
             raise Unfulfilled(f"with the marker alone changed, {sorted(paths)} counted\n{self.report()}")
 
     @contextmanager
-    def restarts(self, count: int, most: int | None = None) -> Iterator[None]:
-        """What is done inside leads to `count` restarts (at most `most`), to no more, and is seen."""
+    def restarts(self, count: int, most: int | None = None, cut: int | None = None) -> Iterator[None]:
+        """What is done inside leads to `count` restarts (at most `most`), to no more, and is seen.
+
+        `cut` is `most` where it polls: a scan sees states and may fall between two calls of one act.
+        """
+        most = cut if self.polls and cut else most
         before = len(self.starts)
         yield
         self.wait_starts(before + count)

@@ -1,0 +1,98 @@
+"""Mount namespaces of a test's own: nothing that is mounted there is seen elsewhere or outlives the test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support import procfs
+from tests.support.waiting import wait_until
+
+PASSTHROUGH = Path(__file__).with_name("passthrough.py")
+
+
+def unshare_options() -> list[str]:
+    """For a mount namespace of one's own, as root or through a user namespace."""
+    return ["-m"] if os.getuid() == 0 else ["-Urm"]
+
+
+class Mounts:
+    """A mount namespace, held by a process that waits for us to close its standard input.
+
+    `run` does something in it, `prefix` starts reloaderd in it (see `Daemon`), and `at` is where a path
+    of it is seen from here.  unshare(1) makes all its mounts private.
+    """
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            ["unshare", *unshare_options(), "sh", "-c", "echo; exec cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._servers: list[subprocess.Popen[bytes]] = []
+        assert self._holder.stdout is not None
+        if not self._holder.stdout.readline():
+            self.close()
+            raise AssertionError("no mount namespace is to be had")
+        self.pid = self._holder.pid
+        self.root = Path(f"/proc/{self.pid}/root")
+
+    @property
+    def enter(self) -> list[str]:
+        """The first words of a command that runs in the namespace, from its root directory."""
+        return ["nsenter", "-t", str(self.pid), *user_options(), "-m"]
+
+    def prefix(self, cwd: Path) -> list[str]:
+        """The same for one that starts in a directory there."""
+        return [*self.enter, "env", "-C", str(cwd)]
+
+    def run(self, *command: str | Path) -> None:
+        """Run a command there to its end."""
+        done = subprocess.run([*self.enter, *map(str, command)], capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+
+    def at(self, path: str | Path) -> Path:
+        """A path of the namespace, for us who are outside."""
+        return Path(f"{self.root}{path}")
+
+    def seen(self, mountpoint: Path) -> bool:
+        """Whether something is mounted there, in the namespace."""
+        lines = Path(f"/proc/{self.pid}/mountinfo").read_text().splitlines()
+        return any(line.split(" ")[4] == str(mountpoint) for line in lines)
+
+    def tmpfs(self, mountpoint: Path) -> None:
+        self.run("mount", "-t", "tmpfs", "none", mountpoint)
+
+    def bind(self, source: Path, target: Path) -> None:
+        self.run("mount", "--bind", source, target)
+
+    def unmount(self, mountpoint: Path, *options: str) -> None:
+        self.run("umount", *options, mountpoint)
+
+    def overlay(self, mountpoint: Path, lower: Path, upper: Path, work: Path) -> None:
+        where = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        self.run("mount", "-t", "overlay", "-o", where, "overlay", mountpoint)
+
+    def fuse(self, backing: Path, mountpoint: Path, subtype: str = "passthrough") -> None:
+        """Serve a directory as a FUSE file system whose server knows of changes that the kernel does not."""
+        argv = [*self.enter, sys.executable, str(PASSTHROUGH), str(backing), str(mountpoint), subtype]
+        self._servers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
+        wait_until(lambda: self.seen(mountpoint), "the FUSE file system")
+
+    def close(self) -> None:
+        """End what holds the namespace: with it go its mounts."""
+        for server in self._servers:
+            procfs.kill(server.pid)
+            server.wait()
+        for pipe in (self._holder.stdin, self._holder.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._holder.wait()
+
+
+def user_options() -> Sequence[str]:
+    """For nsenter(1), where a user namespace was needed to be let into another."""
+    return () if os.getuid() == 0 else ("-U", "--preserve-credentials")
