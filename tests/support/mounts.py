@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support import procfs
 from tests.support.waiting import wait_until
 
 PASSTHROUGH = Path(__file__).with_name("passthrough.py")
@@ -23,12 +22,14 @@ class Mounts:
     """A mount namespace, held by a process that waits for us to close its standard input.
 
     `run` does something in it, `prefix` starts reloaderd in it (see `Daemon`), and `at` is where a path
-    of it is seen from here.  unshare(1) makes all its mounts private.
+    of it is seen from here.  unshare(1) makes all its mounts private.  With `net` it has a network of its
+    own as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, net: bool = False) -> None:
+        self._net = ["-n"] if net else []
         self._holder = subprocess.Popen(
-            ["unshare", *unshare_options(), "sh", "-c", "echo; exec cat"],
+            ["unshare", *unshare_options(), *self._net, "sh", "-c", "echo; exec cat"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -43,7 +44,7 @@ class Mounts:
     @property
     def enter(self) -> list[str]:
         """The first words of a command that runs in the namespace, from its root directory."""
-        return ["nsenter", "-t", str(self.pid), *user_options(), "-m"]
+        return ["nsenter", "-t", str(self.pid), *user_options(), "-m", *self._net]
 
     def prefix(self, cwd: Path) -> list[str]:
         """The same for one that starts in a directory there."""
@@ -70,7 +71,9 @@ class Mounts:
         self.run("mount", "--bind", source, target)
 
     def unmount(self, mountpoint: Path, *options: str) -> None:
-        self.run("umount", *options, mountpoint)
+        """Unmount, as soon as nobody who polls has a directory of it open."""
+        command = [*self.enter, "umount", *options, str(mountpoint)]
+        wait_until(lambda: subprocess.run(command, capture_output=True).returncode == 0, "the unmount")
 
     def overlay(self, mountpoint: Path, lower: Path, upper: Path, work: Path) -> None:
         where = f"lowerdir={lower},upperdir={upper},workdir={work}"
@@ -78,15 +81,23 @@ class Mounts:
 
     def fuse(self, backing: Path, mountpoint: Path, subtype: str = "passthrough") -> None:
         """Serve a directory as a FUSE file system whose server knows of changes that the kernel does not."""
-        argv = [*self.enter, sys.executable, str(PASSTHROUGH), str(backing), str(mountpoint), subtype]
-        self._servers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
+        self.serve(sys.executable, PASSTHROUGH, backing, mountpoint, subtype)
         wait_until(lambda: self.seen(mountpoint), "the FUSE file system")
+
+    def serve(self, *command: str | Path) -> None:
+        """Keep a command running there, until the end or until `kill_servers`."""
+        argv = [*self.enter, *map(str, command)]
+        self._servers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
+
+    def kill_servers(self) -> None:
+        for server in self._servers:
+            server.kill()
+            server.wait()
+        self._servers.clear()
 
     def close(self) -> None:
         """End what holds the namespace: with it go its mounts."""
-        for server in self._servers:
-            procfs.kill(server.pid)
-            server.wait()
+        self.kill_servers()
         for pipe in (self._holder.stdin, self._holder.stdout):
             if pipe is not None:
                 pipe.close()
