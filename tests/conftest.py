@@ -24,9 +24,9 @@ COMPLETE = bool(os.environ.get("CI") or os.environ.get("RELOADERD_TESTS_COMPLETE
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "needs(*names): programs the test runs, or one of these: `mounts` (a mount namespace of one's own),"
-        " `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file modes: root"
-        " passes them unless setpriv is there)",
+        "needs(*names): programs the test runs, or one of these: `users` and `mounts` (a namespace of one's"
+        " own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file modes:"
+        " root passes them unless setpriv is there)",
     )
     config.addinivalue_line(
         "markers",
@@ -42,6 +42,7 @@ OVERLAY = (
 )
 
 PROBES = {
+    "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],
     "overlay": [*NAMESPACE, "sh", "-c", OVERLAY],
     "fuse": [*NAMESPACE, sys.executable, "-c", "import mfusepy; open('/dev/fuse', 'r+b', 0)"],

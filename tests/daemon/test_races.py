@@ -11,14 +11,10 @@ import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Watch
+from tests.support.faults import injecting
 from tests.support.places import Place, build
 
 INOTIFY = "anon_inode:inotify"
-
-
-def injecting(*arguments: str) -> list[str]:
-    """A prefix: reloaderd under an strace that stays out of the way and injects faults."""
-    return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", *arguments]
 
 
 def shuffle_names(tree: Path) -> None:
