@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import edits
+from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.faults import allow, injecting, limited
 from tests.support.mounts import Mounts
@@ -127,6 +127,21 @@ def test_li06_edits_while_it_goes_over_to_watches(place: Place, watch: Watch) ->
 
 
 @USERS
+def test_li06_at_rest_after_it_recovered(place: Place, watch: Watch) -> None:
+    """No poll is left that would have to be: neither the processor nor the log shows any."""
+    make(place, 10)
+    daemon = watch(*FAST, prefix=limited(watches=12), warnings=True)
+    allow(daemon, watches=500)
+    at = daemon.mark()
+    daemon.wait_event("watching", polled=[])
+    used, switches = procfs.cpu(daemon.pid), procfs.switches(daemon.pid)
+    time.sleep(7)  # longer than it takes to try again, which is what is to be over
+    assert procfs.cpu(daemon.pid) - used < 0.1
+    assert sum(procfs.switches(daemon.pid)) - sum(switches) < 20
+    assert len(daemon.named("watching", at)) == 1, "what is polled went to nothing in one step"
+
+
+@USERS
 def test_li08_no_instance_is_to_be_had(place: Place, watch: Watch) -> None:
     files = make(place, 5)
     daemon = watch(*FAST, prefix=limited(instances=0), warnings=True)
@@ -155,7 +170,7 @@ def refusing(error: str, when: str, path: Path | None = None) -> list[str]:
 def test_li06_memory_is_short_every_other_time(place: Place, watch: Watch) -> None:
     """What cannot be watched now is polled, and watched when it can."""
     files = make(place, 16)
-    daemon = watch(*FAST, prefix=refusing("ENOMEM", "4+2"), warnings=True)
+    daemon = watch(*FAST, prefix=refusing("ENOMEM", "9..23+2"), warnings=True)
     first = daemon.named("watching")[0]
     assert first["polled"] and {one["why"] for one in first["polled"]} == {"ENOMEM"}, first
     each_is_seen(daemon, files)
@@ -177,8 +192,7 @@ def test_li05_refused_for_good(where: str, place: Place, watch: Watch) -> None:
     value = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
     said(daemon, "fs.inotify.max_user_watches", value, needed=7)
     assert str(path) in polled(daemon, "ENOSPC")
-    inside = sorted(path.rglob("*.py"))
-    for one in inside:
+    for one in sorted(path.rglob("[mn].py")):
         with daemon.restarts(1):
             edits.append(one)
     with daemon.restarts(1):
@@ -188,7 +202,7 @@ def test_li05_refused_for_good(where: str, place: Place, watch: Watch) -> None:
 
 
 @pytest.mark.needs("strace")
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 2])
 def test_li05_refused_a_few_times(times: int, place: Place, watch: Watch) -> None:
     """It recovers by itself, without a restart."""
     make(place, 3)

@@ -73,12 +73,12 @@ def test_di24_mounted_twice_over_one_directory(tree: Place, mounts: Mounts, watc
     sub = tree.tree / "root/sub"
     daemon = watch_beside(watch, mounts, "root")
     for name in ("one.py", "two.py"):
-        mounts.tmpfs(sub)
-        edits.write(mounts.at(sub / name))
-        daemon.final_state_seen()
+        with daemon.restarts(1, most=2):
+            mounts.tmpfs(sub)
+            edits.write(mounts.at(sub / name))
     for _ in range(2):
-        mounts.unmount(sub)
-        daemon.final_state_seen()
+        with daemon.restarts(1):
+            mounts.unmount(sub)
     with daemon.restarts(1):
         edits.append(sub / "n.py")
 
@@ -263,7 +263,7 @@ def test_di31_procfs_is_polled(talker: subprocess.Popen[bytes], place: Place, wa
     read = [str(place.tree / "marker.py")]
     daemon = watch("--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
     (warning,) = daemon.named("warning")
-    assert "/proc" in warning["text"], warning
+    assert "proc" in warning["text"], warning
     (watching,) = daemon.named("watching")
     assert watching["polled"] == [{"path": path, "why": "proc"}]
     with daemon.restarts(1):
@@ -276,7 +276,7 @@ def test_di31_sysfs_is_polled(place: Place, watch: Watch) -> None:
     path = "/sys/kernel/mm"
     read = [str(place.tree / "marker.py")]
     daemon = watch("--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
-    assert [path in one["text"] for one in daemon.named("warning")] == [True]
+    assert ["sysfs" in one["text"] for one in daemon.named("warning")] == [True]
     assert [one["polled"] for one in daemon.named("watching")] == [[{"path": path, "why": "sysfs"}]]
     daemon.settle(1)
 

@@ -161,6 +161,12 @@ def switches(pid: int) -> tuple[int, int]:
     return voluntary, involuntary
 
 
+def cpu(pid: int) -> float:
+    """Seconds of processor time that the process has used, its children's not counted; 0 for one gone."""
+    words = (_read(pid, "stat") or b"").rpartition(b")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") if words else 0.0
+
+
 def rss(pid: int) -> int:
     """Resident memory in bytes (VmRSS); 0 for a process that is gone."""
     return int(_status(pid).get("VmRSS", "0 kB").split()[0]) * 1024
