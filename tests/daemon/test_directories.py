@@ -14,8 +14,11 @@ import pytest
 from tests.support import edits
 from tests.support.daemon import Daemon, Watch
 from tests.support.editors import run
+from tests.support.faults import UNPRIVILEGED
 from tests.support.places import Place, build
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.every_source
 
 SLOW = "--debounce=400ms"
 """Quiet enough that several calls of a test are one act on a machine that stutters."""
@@ -343,14 +346,6 @@ def test_di21_dangling_symlinks(follow: tuple[str, ...], place: Place, watch: Wa
         (place.tree / "later.py").symlink_to("nowhere/at/all.py")
     with daemon.restarts(1):
         edits.write(place.tree / "nowhere.py")
-
-
-UNPRIVILEGED = (
-    ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
-    if os.getuid() == 0
-    else []
-)
-"""Root without the right to pass over file modes."""
 
 
 @pytest.mark.needs("modes")

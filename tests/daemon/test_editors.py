@@ -17,6 +17,8 @@ from tests.support.editors import Vim, emacs, emacs_on_terminal, nano, run, vim
 from tests.support.git import Repository
 from tests.support.places import Place, build
 
+pytestmark = pytest.mark.every_source
+
 Act = Callable[[Place], object]
 
 BODY = "".join(f"line {number}\n" for number in range(40))

@@ -15,6 +15,8 @@ from tests.support.daemon import Watch
 from tests.support.git import Repository
 from tests.support.places import Place, build
 
+pytestmark = pytest.mark.every_source
+
 Act = Callable[[Place], object]
 
 SLOW = "--debounce=400ms"

@@ -11,6 +11,8 @@ from tests.support import edits
 from tests.support.daemon import Daemon, Watch
 from tests.support.places import Place, build
 
+pytestmark = pytest.mark.every_source
+
 ODD_NAMES = {
     "nm01_not_utf8": b"\xff\xfe.py",
     "nm01_half_a_character": b"\xc3.py",

@@ -11,6 +11,8 @@ from tests.support.daemon import Daemon, Watch
 from tests.support.editors import run, vim
 from tests.support.places import Place, build
 
+pytestmark = pytest.mark.every_source
+
 
 @pytest.fixture
 def daemon(place: Place, watch: Watch) -> Daemon:

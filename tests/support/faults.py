@@ -11,6 +11,13 @@ from contextlib import contextmanager
 from tests.support import procfs
 from tests.support.daemon import Daemon
 
+UNPRIVILEGED = (
+    ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.getuid() == 0
+    else []
+)
+"""A prefix: root without the right to pass over file modes."""
+
 
 def injecting(*arguments: str) -> list[str]:
     """A prefix: reloaderd under an strace that stays out of the way and injects faults.
