@@ -54,9 +54,10 @@ class WatchMoved(NamedTuple):
 
 
 class WatchStale(NamedTuple):
-    """What `watch` stands for could be watched in a better way now: it should be armed again."""
+    """What `watch` stands for could be watched by the kernel's source now: it should be armed again."""
 
     watch: int
+    source: str
 
 
 class MountsChanged(NamedTuple):

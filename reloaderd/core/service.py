@@ -47,6 +47,9 @@ LISTED = 100
 ENVIRON_LIMIT = 32 * 1024
 """Bytes of RELOADERD_CHANGED: execve(2) allows 128 KiB a string and 6 MB in all."""
 
+COVER_QUIET = 0.2
+"""Seconds after which it is told that something else is polled: a tree is armed anew in slices (20 ms)."""
+
 REWALK_PAUSE = 1.0
 """Seconds between two looks at everything, however often the queue overflows."""
 
@@ -68,6 +71,7 @@ class Service:
         self._held_said = False
         self._delayed = False
         self._rewalk_at: float | None = None
+        self._cover_at: float | None = None  # when to tell that something else is polled
         self._rewalked = -REWALK_PAUSE
 
     # Events
@@ -80,11 +84,12 @@ class Service:
         """What follows from one event."""
         commands = self._dispatch(event, now)
         self._collect(now)
-        if self.watcher.busy:
-            return commands
-        if not self._ready:
+        if not self._ready and not self.watcher.busy:
             return commands + self._watching(now)
-        return commands + self._covered() if self.watcher.coverage.changed else commands
+        if self._ready and self.watcher.coverage.changed:
+            self.watcher.coverage.changed = False
+            self._cover_at = now + COVER_QUIET
+        return commands
 
     def _dispatch(self, event: Event, now: float) -> list[Command]:
         watcher = self.watcher
@@ -102,6 +107,7 @@ class Service:
             case FileDetached():
                 return watcher.file_detached(event)
             case WatchStale():
+                self._source = event.source
                 return watcher.watch_stale(event)
             case MountsChanged():
                 return watcher.mounts_changed(event)
@@ -215,7 +221,7 @@ class Service:
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
-        instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at]
+        instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
         if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -231,6 +237,9 @@ class Service:
             self._rewalk_at, self._rewalked = None, now
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
+        if self._cover_at is not None and now >= self._cover_at:
+            self._cover_at = None
+            commands += self._covered()
         return commands + self.watcher.tick(now)
 
     def _settle(self, now: float) -> list[Command]:

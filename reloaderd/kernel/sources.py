@@ -201,7 +201,7 @@ class Sources:
             self._retry_at = now
         for watch in limited[:SLICE]:
             self._reasons[watch] = ""  # asked to be armed anew: not a candidate until that fails
-        return [WatchStale(watch) for watch in limited[:SLICE]]
+        return [WatchStale(watch, self.name) for watch in limited[:SLICE]]
 
     def _has_room(self, watch: int) -> bool:
         path = self._poller.path(watch)

@@ -105,7 +105,7 @@ def test_with_room_again_the_polled_ones_are_to_be_armed_anew(chosen: Sources, t
     assert retried(chosen) == []
     Kernel.room = 2
     stale = retried(chosen)
-    assert stale == [WatchStale(watch) for watch in watches]
+    assert stale == [WatchStale(watch, "inotify") for watch in watches]
     again = [chosen.arm(path) for path in paths]
     assert [watch >= FIRST_WATCH for watch in again] == [False, False, True]
     for watch in watches[:2]:
@@ -113,7 +113,7 @@ def test_with_room_again_the_polled_ones_are_to_be_armed_anew(chosen: Sources, t
     assert [chosen.reason(watch) for watch in again] == ["", "", "ENOSPC"]
     assert retried(chosen) == []
     Kernel.room = 3
-    assert retried(chosen) == [WatchStale(again[2])]
+    assert retried(chosen) == [WatchStale(again[2], "inotify")]
     chosen.arm(paths[2])
     chosen.drop(again[2])
     assert retried(chosen) == []
@@ -139,7 +139,7 @@ def test_without_an_instance_all_is_polled_until_there_is_one(tmp_path: Path) ->
         watch = chosen.arm(path)
         assert chosen.reason(watch) == "EMFILE"
         Kernel.refuses, Kernel.room = 0, 1
-        assert retried(chosen) == [WatchStale(watch)]
+        assert retried(chosen) == [WatchStale(watch, "inotify")]
         assert chosen.name == "inotify" and chosen.arm(path) < FIRST_WATCH
     finally:
         chosen.close()
