@@ -1,19 +1,11 @@
 """The inotify source, through the package inotify_simple.
 
 Facts (inotify(7); Linux 6.18, the same since 2.6.36 unless noted):
-- A watch follows the inode, so only directories are watched: a file that is replaced by rename
-  takes its watch with it, its directory does not.
-- Without IN_EXCL_UNLINK (2.6.36) a deleted file that is still open keeps reporting under its dead name.
-- A second add of the same inode returns the same watch and replaces the mask, unless IN_MASK_ADD is set.
 - Watch numbers grow and are not reused until 2**31 were given, so an event under a number that nobody
   knows any more is an old one, and rm_watch of such a number (EINVAL) is not an error.
-- IN_IGNORED follows every removal, ours too; IN_Q_OVERFLOW comes under watch -1 after
-  fs.inotify.max_queued_events (16,384) unread events, and what came after it is lost.
 - Adding a watch never blocks, reading the list of what is in the directory afterwards closes the gap.
-- IN_ACCESS, IN_OPEN and IN_CLOSE_NOWRITE are never asked for: reading is no change, and `grep -r`
-  would wake us once a file.
 
-So: one instance, directories alone, a mask for each interest, and unknown watches passed over.
+So: one instance, and unknown watches passed over.  What is asked for is in kernel.masks.
 
 Private parts of inotify_simple that this rests on (2.x): `_libc`, which `INotify()` sets by
 `find_library` (it runs ldconfig, 15 ms) unless it is set.  The module imports `ctypes.util` for that
@@ -30,8 +22,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from reloaderd.events import EntryChanged, Event, EventsLost, Kind, WatchEnded, WatchMoved
-from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING
+from reloaderd.events import Event
+from reloaderd.kernel import masks
 
 
 def _import_inotify_simple() -> Any:
@@ -51,36 +43,6 @@ def _import_inotify_simple() -> Any:
 
 
 _package = _import_inotify_simple()
-_flags = _package.flags
-
-_SELF = int(_flags.DELETE_SELF | _flags.MOVE_SELF)
-_LEAVE = int(_flags.DELETE | _flags.MOVED_FROM | _flags.MOVED_TO)
-_COME = _LEAVE | int(_flags.CREATE)
-_CONTENT = _COME | int(_flags.MODIFY | _flags.CLOSE_WRITE | _flags.ATTRIB)
-_HOW = int(_flags.ONLYDIR | _flags.EXCL_UNLINK)
-_ADD = int(_flags.MASK_ADD)
-_ALL = _CONTENT | _SELF | _HOW
-_INTERESTS = {
-    GOING: _SELF | _HOW | _ADD,
-    LEAVING: _LEAVE | _SELF | _HOW | _ADD,
-    COMING: _COME | _SELF | _HOW | _ADD,
-    CONTENT: _CONTENT | _SELF | _HOW | _ADD,
-}
-
-_KINDS = {
-    int(_flags.CREATE): Kind.CREATED,
-    int(_flags.MODIFY): Kind.WRITTEN,
-    int(_flags.CLOSE_WRITE): Kind.CLOSED,
-    int(_flags.ATTRIB): Kind.TOUCHED,
-    int(_flags.MOVED_TO): Kind.ARRIVED,
-    int(_flags.MOVED_FROM): Kind.LEFT,
-    int(_flags.DELETE): Kind.DELETED,
-}
-_EVENTS = 0xFFF  # IN_ALL_EVENTS
-_IGNORED = int(_flags.IGNORED)
-_OVERFLOW = int(_flags.Q_OVERFLOW)
-_ISDIR = int(_flags.ISDIR)
-_MOVED = _SELF | int(_flags.UNMOUNT)
 
 
 class InotifySource:
@@ -100,24 +62,13 @@ class InotifySource:
         return self._fd
 
     def read(self) -> Sequence[Event]:
-        events: list[Event] = []
-        for watch, mask, _, name in self._inotify.read(timeout=0):
-            kind = _KINDS.get(mask & _EVENTS)
-            if name and kind is not None:
-                events.append(EntryChanged(watch, name, kind, bool(mask & _ISDIR)))
-            elif mask & _OVERFLOW:
-                events.append(EventsLost())
-            elif mask & _IGNORED:
-                events.append(WatchEnded(watch))
-            elif mask & _MOVED:
-                events.append(WatchMoved(watch))
-        return events
+        return masks.translate(self._inotify.read(timeout=0))
 
     def arm(self, path: str) -> int:
-        return self._watch(path, _ALL)
+        return self._watch(path, masks.ALL)
 
     def hold(self, path: str, name: str, interest: int) -> int:
-        return self._watch(path, _INTERESTS[interest])
+        return self._watch(path, masks.INTERESTS[interest])
 
     def drop(self, watch: int) -> None:
         try:

@@ -37,6 +37,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 
 SIBLINGS = {
     "kernel.child": {"kernel.keeper"},
+    "kernel.inotify": {"kernel.masks"},
     "kernel.keeper": {"kernel.spawn"},
     "kernel.poller": {"kernel.looks"},
     "kernel.repository": {"kernel.files"},
