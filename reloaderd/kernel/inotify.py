@@ -81,7 +81,7 @@ class InotifySource:
         self._inotify.close()
 
     def _watch(self, path: str, mask: int) -> int:
-        watch: int = self._add(self._fd, path.encode("utf-8", "surrogateescape"), mask)
+        watch: int = self._add(self._fd, os.fsencode(path), mask)
         if watch < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
