@@ -3,12 +3,15 @@
 Facts (inotify(7), linux/inotify.h; Linux 6.18, the same since 2.6.36 unless noted):
 - A watch follows the inode, so only directories are watched: a file that is replaced by rename
   takes its watch with it, its directory does not.
-- Without IN_EXCL_UNLINK (2.6.36) a deleted file that is still open keeps reporting under its dead name.
+- Without IN_EXCL_UNLINK (2.6.36) a deleted file that is still open keeps reporting under its dead name, and
+  with it only of fchmod(2), ftruncate(2) and their like.
 - A second add of the same inode returns the same watch and replaces the mask, unless IN_MASK_ADD is set.
 - IN_IGNORED follows every removal, ours too; IN_Q_OVERFLOW comes under watch -1 after
   fs.inotify.max_queued_events (16,384) unread events, and what came after it is lost.
 - IN_ACCESS, IN_OPEN and IN_CLOSE_NOWRITE are never asked for: reading is no change, and `grep -r`
   would wake us once a file.
+- One setattr that does several things is one event of several bits, asked for or not (fsnotify_change):
+  truncating a set-uid file is IN_MODIFY | IN_ATTRIB, and no IN_CLOSE_WRITE follows truncate(2).
 
 So: directories alone, a mask for each interest, and one of them for all that can count.
 """
@@ -20,6 +23,7 @@ from collections.abc import Iterable
 from reloaderd.events import EntryChanged, Event, EventsLost, Kind, WatchEnded, WatchMoved
 from reloaderd.kernel.source import COMING, CONTENT, GOING, LEAVING
 
+IN_ACCESS = 0x001
 IN_MODIFY = 0x002
 IN_ATTRIB = 0x004
 IN_CLOSE_WRITE = 0x008
@@ -52,6 +56,14 @@ INTERESTS = {
 }
 """What each interest adds to what a directory is watched for."""
 
+SEVERAL = {
+    IN_MODIFY | IN_ACCESS: IN_MODIFY,
+    IN_MODIFY | IN_ATTRIB: IN_MODIFY,
+    IN_MODIFY | IN_ATTRIB | IN_ACCESS: IN_MODIFY,
+    IN_ATTRIB | IN_ACCESS: IN_ATTRIB,
+}
+"""For the events that come as one, the one that says most."""
+
 _KINDS = {
     IN_CREATE: Kind.CREATED,
     IN_MODIFY: Kind.WRITTEN,
@@ -61,6 +73,7 @@ _KINDS = {
     IN_MOVED_FROM: Kind.LEFT,
     IN_DELETE: Kind.DELETED,
 }
+_KINDS |= {several: _KINDS[one] for several, one in SEVERAL.items()}
 _MOVED = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the process adapters share: a kept service to talk to, and a check that nothing stays."""
+"""What the tests of adapters share: every source of events, a kept service, a check that nothing stays."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from reloaderd.events import ChildEnded, ChildStarted, Event, RunGone
 from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.source import Source
 from tests.support import procfs
+from tests.support.sources import SOURCES, Ground
 from tests.support.waiting import LIMIT, wait_until
 
 E = TypeVar("E")
@@ -68,6 +71,24 @@ class Kept:
         ended = self.next(ChildEnded)
         assert self.next(RunGone) == ("web", self.run)
         return ended
+
+
+@pytest.fixture(params=SOURCES, ids=lambda kind: kind.name)
+def source(request: pytest.FixtureRequest) -> Iterator[Source]:
+    source: Source = request.param()
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def ground(source: Source, tmp_path: Path) -> Ground:
+    return Ground(source, tmp_path)
+
+
+@pytest.fixture
+def watch(source: Source, ground: Ground) -> int:
+    """The tree, armed."""
+    return source.arm(str(ground.tree))
 
 
 @pytest.fixture

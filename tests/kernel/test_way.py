@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ import pytest
 from reloaderd.core.anchors import Anchors
 from reloaderd.events import Anchored, EntryChanged, WatchMoved
 from reloaderd.kernel.files import find_way
-from reloaderd.kernel.inotify import InotifySource
+from reloaderd.kernel.source import Source
 
 
 class Way:
     """The anchor of one path, found again as often as an event asks for it."""
 
-    def __init__(self, source: InotifySource, path: Path) -> None:
+    def __init__(self, source: Source, path: Path) -> None:
         self._source = source
         self._path = str(path)
         self._anchors = Anchors()
@@ -41,13 +40,6 @@ class Way:
 
 
 @pytest.fixture
-def source() -> Iterator[InotifySource]:
-    source = InotifySource()
-    yield source
-    source.close()
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "project" / "src"
     root.mkdir(parents=True)
@@ -55,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_root_is_found_again_though_its_parent_went_while_someone_worked_in_it(
-    source: InotifySource, root: Path
+    source: Source, root: Path
 ) -> None:
     way = Way(source, root)
     with subprocess.Popen([sys.executable, "-c", "input()"], cwd=root, stdin=subprocess.PIPE) as child:
@@ -68,9 +60,7 @@ def test_a_root_is_found_again_though_its_parent_went_while_someone_worked_in_it
         child.communicate(b"\n")
 
 
-def test_a_root_is_found_again_though_a_file_stood_where_its_parent_was(
-    source: InotifySource, root: Path
-) -> None:
+def test_a_root_is_found_again_though_a_file_stood_where_its_parent_was(source: Source, root: Path) -> None:
     way = Way(source, root)
     root.rmdir()
     root.parent.rmdir()
