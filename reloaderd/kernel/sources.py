@@ -238,7 +238,9 @@ def _source(name: str) -> Source:
         from reloaderd.kernel.inotify import InotifySource
 
         return InotifySource()
-    raise ImportError(name)
+    from reloaderd.kernel.pyinotify import PyinotifySource
+
+    return PyinotifySource()
 
 
 def _limit(error: OSError) -> str:

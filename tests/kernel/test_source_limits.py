@@ -7,6 +7,8 @@ import gc
 import os
 import resource
 import select
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -110,7 +112,7 @@ def test_the_descriptor_is_readable_while_there_is_something_to_read(source: Sou
     source.arm(str(ground.tree))
     (ground.tree / "file").read_bytes()
     list(ground.tree.iterdir())
-    assert not readable()  # a wakeup for each file that is read would be no change either
+    assert not readable()  # reading is no change, and `grep -r` must not wake us
     assert list(source.read()) == []
     (ground.tree / "a").mkdir()
     assert readable()
@@ -203,3 +205,17 @@ def test_a_source_starts_no_program_and_says_nothing(source: Source, tmp_path: P
     """Nothing of a directory whose new name it cannot know, of a watch that is gone, of what was refused."""
     (tmp_path / "tree").mkdir()
     assert say(source, QUIET, str(tmp_path / "tree")) == "WatchEnded WatchMoved\n"
+
+
+@pytest.mark.parametrize("missing", ["pyinotify", "asyncore"])
+def test_without_its_package_a_source_cannot_be_imported(missing: str) -> None:
+    program = f"""
+import sys
+sys.modules["{missing}"] = None
+try:
+    import reloaderd.kernel.pyinotify
+except ImportError as error:
+    print(error.name)
+"""
+    run = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+    assert run.stdout == f"{missing}\n"

@@ -12,10 +12,11 @@ from typing import Any
 
 from reloaderd.events import EntryChanged, Event, Kind
 from reloaderd.kernel.inotify import InotifySource
+from reloaderd.kernel.pyinotify import PyinotifySource
 from reloaderd.kernel.source import Source
 from tests.support.waiting import wait_until
 
-SOURCES: tuple[Any, ...] = (InotifySource,)
+SOURCES: tuple[Any, ...] = (InotifySource, PyinotifySource)
 """What the fixture `source` makes, one after the other."""
 
 LATIN = os.fsdecode("café".encode("latin-1"))

@@ -37,18 +37,16 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 
 SIBLINGS = {
     "kernel.child": {"kernel.keeper"},
+    "kernel.choice": {"kernel.mounts"},
+    "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
     "kernel.keeper": {"kernel.spawn"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
-    "kernel.filemounts": {"kernel.poller"},
-    "kernel.choice": {"kernel.mounts"},
     "kernel.sources": {
-        "kernel.choice",
-        "kernel.filemounts",
-        "kernel.inotify",
-        "kernel.mounts",
-        "kernel.poller",
+        *("kernel.choice", "kernel.filemounts", "kernel.inotify", "kernel.mounts", "kernel.poller"),
+        "kernel.pyinotify",
     },
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
