@@ -132,6 +132,7 @@ class Poller:
         self._interval = interval
         self._directories: dict[int, _Directory] = {}
         self._watches: dict[tuple[int, int], int] = {}
+        self._at: dict[str, int] = {}  # path -> watch
         self._latest = FIRST_WATCH
         self._left: list[int] = []  # of the scan that goes on
         self._began = 0.0
@@ -191,12 +192,15 @@ class Poller:
         directory = self._directories.pop(watch, None)
         if directory is not None:
             del self._watches[directory.identity]
+            if self._at.get(directory.path) == watch:
+                del self._at[directory.path]
         if not self._directories:
             self.deadline = None
 
     def close(self) -> None:
         self._directories.clear()
         self._watches.clear()
+        self._at.clear()
 
     def path(self, watch: int) -> str | None:
         """The path of the directory that `watch` stands for."""
@@ -213,6 +217,7 @@ class Poller:
             self._latest += 1
             watch = self._watches[identity] = self._latest
             self._directories[watch] = _Directory(path, identity)
+            self._at[path] = watch
             if self.deadline is None:
                 self.deadline = time.monotonic() + self._interval
         return watch, self._directories[watch]
@@ -232,7 +237,23 @@ class Poller:
                 if error.errno not in GONE:
                     return ()
         self.drop(watch)
-        return WatchMoved(watch), WatchEnded(watch)
+        return [*self._gone(directory.path), WatchMoved(watch), WatchEnded(watch)]
+
+    def _gone(self, path: str) -> list[Event]:
+        """Tell where it was seen that a directory went or was replaced, before that is looked at again.
+
+        By then it may look as it did: the inode of a removed directory is given to the next one.
+        """
+        above, _, name = path.rpartition("/")
+        watch = self._at.get(above or "/", 0)
+        directory = self._directories.get(watch)
+        if directory is None or name not in directory.looks:
+            return []
+        try:
+            directory.looks[name] = look_at(path, os.lstat(path))
+        except OSError:
+            return [EntryChanged(watch, name, Kind.DELETED, directory.looks.pop(name).is_dir)]
+        return []
 
     def _plan(self, rest: float) -> None:
         """When to go on, after a slice that earned so many seconds of rest."""

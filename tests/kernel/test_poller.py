@@ -163,6 +163,34 @@ def test_a_directory_that_is_not_there_any_more_ends_its_watch(how: str, poller:
     poller.drop(watch)
 
 
+def scan(poller: Poller, *watches: int) -> list[tuple[object, ...]]:
+    """What a scan of these alone tells, as if the others had been looked at just before."""
+    poller._left = list(watches)
+    poller.deadline = 0.0
+    return typed(*poller.read())
+
+
+def test_a_directory_that_was_seen_gone_is_told_though_its_like_is_there_when_its_parent_is_looked_at(
+    poller: Poller, tree: Path
+) -> None:
+    above, watch = poller.arm(str(tree)), poller.arm(str(tree / "d"))
+    (tree / "d").rmdir()
+    assert scan(poller, watch) == [
+        entry(above, "d", Kind.DELETED, True),
+        *typed(WatchMoved(watch), WatchEnded(watch)),
+    ]
+    (tree / "d").mkdir()
+    assert scan(poller, above) == [entry(above, "d", Kind.CREATED, True)]
+
+
+def test_a_directory_that_was_replaced_is_told_by_its_own_watch_alone(poller: Poller, tree: Path) -> None:
+    above, watch = poller.hold(str(tree), "d", LEAVING), poller.arm(str(tree / "d"))
+    (tree / "d").rename(tree / "gone")
+    (tree / "d").mkdir()
+    assert scan(poller, watch) == typed(WatchMoved(watch), WatchEnded(watch))
+    assert scan(poller, above) == []
+
+
 def test_two_paths_of_one_directory_share_a_watch(poller: Poller, tree: Path) -> None:
     (tree / "again").symlink_to("d")
     watch = poller.arm(str(tree / "d"))
