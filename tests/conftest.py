@@ -24,9 +24,9 @@ COMPLETE = bool(os.environ.get("CI") or os.environ.get("RELOADERD_TESTS_COMPLETE
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "needs(*names): programs the test runs, or one of these: `users` and `mounts` (a namespace of one's"
-        " own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file modes:"
-        " root passes them unless setpriv is there)",
+        "needs(*names): programs the test runs, or one of these: `root`, `users` and `mounts` (a namespace"
+        " of one's own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file"
+        " modes: root passes them unless setpriv is there)",
     )
     config.addinivalue_line(
         "markers",
@@ -53,6 +53,8 @@ PROBES = {
 
 @functools.cache
 def missing(name: str) -> bool:
+    if name == "root":
+        return os.getuid() != 0
     if name == "modes":
         return os.getuid() == 0 and shutil.which("setpriv") is None
     if name in PROBES:

@@ -27,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "source" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_source"):
-        metafunc.parametrize("source", SOURCES)
+    if "backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_source"):
+        metafunc.parametrize("backend", SOURCES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,31 +37,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def wanted(item: pytest.Item) -> bool:
     """Whether the source that the test would run with is one of those that it is about."""
-    source = getattr(item, "callspec", None) and item.callspec.params.get("source")
+    backend = getattr(item, "callspec", None) and item.callspec.params.get("backend")
     for mark in item.iter_markers("only"):
         assert mark.kwargs.get("reason"), f"{item.nodeid}: `only` says no reason"
-        if source is not None and source not in mark.args:
+        if backend is not None and backend not in mark.args:
             return False
     return True
 
 
 @pytest.fixture
-def source() -> str:
+def backend() -> str:
     """What the daemon is told to learn of changes by; "auto": it is not told."""
     return "auto"
 
 
 @pytest.fixture
-def watch(watch: Watch, source: str) -> Watch:
+def watch(watch: Watch, backend: str) -> Watch:
     """Start `reloaderd watch` with the source that is this test's turn; see tests/conftest.py."""
 
     def start(*options: str, **keywords: Any) -> Daemon:
-        if source == "auto" or has(options, "--backend"):
+        if backend == "auto" or has(options, "--backend"):
             return watch(*options, **keywords)
-        chosen = [f"--backend={source}"]
-        if source == "poll" and not has(options, "--poll-interval"):
+        chosen = [f"--backend={backend}"]
+        if backend == "poll" and not has(options, "--poll-interval"):
             chosen.append(POLL_INTERVAL)
-        return watch(*chosen, *options, source=source, **keywords)
+        return watch(*chosen, *options, backend=backend, **keywords)
 
     return start
 

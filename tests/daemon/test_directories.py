@@ -30,6 +30,8 @@ def directories(root: Path) -> int:
 
 def one_watch_each(daemon: Daemon, *roots: Path) -> None:
     """Every directory is watched; besides, only the directories on the way to the roots may be."""
+    if daemon.polls:
+        return  # of what is looked at the kernel keeps no count
     wanted = sum(map(directories, roots))
     spare = sum(len(root.parts) for root in roots)
     daemon.wait_watches(wanted, wanted + spare)
@@ -65,8 +67,10 @@ def test_di02_mkdir_p_and_write_400_times(place: Place, watch: Watch) -> None:
     )
     with daemon.restarts(1, most=5):
         run(place, "sh", "-c", loop)
+    if daemon.polls:  # a scan was under way while the last of them came
+        daemon.settle(len(daemon.starts), most=len(daemon.starts) + 3)
     counted = [one["count"] for one in daemon.named("changed") if str(daemon.marker) not in one["paths"]]
-    assert sum(counted) >= 400
+    assert daemon.polls or sum(counted) >= 400
     assert not any(path.endswith(".txt") for path in daemon.changed_paths())
     for number in (0, 199, 399):
         with daemon.restarts(1):
@@ -349,12 +353,16 @@ def test_di21_dangling_symlinks(follow: tuple[str, ...], place: Place, watch: Wa
 
 
 @pytest.mark.needs("modes")
-def test_di32_unreadable_subdirectory(place: Place, watch: Watch) -> None:
+@pytest.mark.parametrize(
+    "owner", [pytest.param(0, id="ours"), pytest.param(1, id="anothers", marks=pytest.mark.needs("root"))]
+)
+def test_di32_unreadable_subdirectory(owner: int, place: Place, watch: Watch) -> None:
     build(place.tree, {"locked/m.py": "m\n", "open/n.py": "n\n"})
-    (place.tree / "locked").chmod(0)
-    daemon = watch(
-        prefix=UNPRIVILEGED, warnings=True, read=(str(place.tree / "open"), str(place.tree / "marker.py"))
-    )
+    if owner:
+        os.chown(place.tree / "locked", owner, owner)
+    (place.tree / "locked").chmod(0o700 if owner else 0)
+    read = [str(place.tree / name) for name in ("open", "marker.py")]
+    daemon = watch(prefix=UNPRIVILEGED, warnings=True, read=read)
     warnings = daemon.named("warning")
     assert len(warnings) == 1 and "locked" in warnings[0]["text"], warnings
     with daemon.restarts(1):

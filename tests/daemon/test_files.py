@@ -129,13 +129,13 @@ def read_all(place: Place) -> None:
 def change_owner(place: Place) -> None:
     if os.getuid() == 0:
         os.chown(place.tree / "a.py", 1, 1)
-    os.chown(place.tree / "b.py", -1, os.getgid())
 
 
 NO_RESTART: dict[str, Act] = {
     "fe22_chmod": lambda p: os.chmod(p.tree / "tool.py", 0o755),
     "fe22_chmod_of_a_directory": lambda p: os.chmod(p.tree / "pkg", 0o700),
     "fe22_chown": change_owner,
+    "fe22_chown_to_the_same": lambda p: os.chown(p.tree / "b.py", -1, os.getgid()),
     "fe22_extended_attribute": lambda p: os.setxattr(p.tree / "a.py", "user.note", b"x"),
     "fe22_link_count_up": lambda p: os.link(p.tree / "a.py", p.outside / "a.py"),
     "fe22_link_count_down": lambda p: os.unlink(p.outside / "linked.py"),
@@ -147,8 +147,17 @@ NO_RESTART: dict[str, Act] = {
     "fi12_touch_of_the_root": lambda p: os.utime(p.tree),
 }
 
+TIME_ALONE = ("fe22_chown_to_the_same", "fe22_extended_attribute", "fe24_access_time")
+"""What moves the time of change and nothing else that stat(2) tells of."""
 
-@pytest.mark.parametrize("case", NO_RESTART)
+UNTOLD = pytest.mark.only(
+    "inotify", "pyinotify", reason="a look cannot tell it from a rewrite whose times were put back"
+)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(k, marks=UNTOLD if k in TIME_ALONE else ()) for k in NO_RESTART]
+)
 def test_no_restart(case: str, files: Place, watch: Watch) -> None:
     daemon = watch()
     with daemon.restarts(0):

@@ -124,17 +124,48 @@ def test_nm10_composed_and_decomposed(place: Place, watch: Watch) -> None:
     assert {str(composed), str(decomposed)} <= paths
 
 
+class Depths:
+    """A chain of directories that ends deeper than any call takes a path for; made and reached by parts."""
+
+    def __init__(self, top: Path, count: int = 20) -> None:
+        self.names = ["d" * 250] * count
+        self.fds = [os.open(top, os.O_PATH | os.O_DIRECTORY)]
+        for name in self.names:
+            os.mkdir(name, dir_fd=self.fds[-1])
+            self.fds.append(os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self.fds[-1]))
+
+    def write(self, name: str, depth: int = -1) -> None:
+        """Append to a file in one of the directories, the last unless told otherwise."""
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, dir_fd=self.fds[depth])
+        os.write(fd, b"more\n")
+        os.close(fd)
+
+    def close(self) -> None:
+        for fd in self.fds:
+            os.close(fd)
+
+
 def test_nm_deeper_than_path_max(place: Place, watch: Watch) -> None:
-    """A tree whose deepest paths no call takes does not keep the rest from being watched."""
+    """Files that no path leads to are watched as any other, at the start and when they come later."""
     build(place.tree, {"pkg/m.py": "m\n"})
-    here = os.getcwd()
-    try:
-        os.chdir(place.tree)
-        for _ in range(20):
-            os.mkdir("d" * 250)
-            os.chdir("d" * 250)
-    finally:
-        os.chdir(here)
-    daemon = watch(read=(str(place.tree / "pkg"), str(place.tree / "marker.py")), warnings=True)
+    depths = Depths(place.tree)
+    depths.write("m.py")
+    depths.write("n.py", 16)  # its own path is longer, that of its directory is not
+    daemon = watch("--debounce=40ms", read=(str(place.tree / "pkg"), str(place.tree / "marker.py")))
     with daemon.restarts(1):
         edits.append(place.tree / "pkg/m.py")
+    with daemon.restarts(1):
+        depths.write("m.py")
+    with daemon.restarts(1):
+        depths.write("new.py")
+    with daemon.restarts(1):
+        depths.write("n.py", 16)
+    with daemon.restarts(1, cut=2):
+        os.mkdir("later", dir_fd=depths.fds[-1])
+        depths.fds.append(os.open("later", os.O_PATH | os.O_DIRECTORY, dir_fd=depths.fds[-1]))
+        depths.write("m.py")
+    with daemon.restarts(1):
+        depths.write("m.py")
+    with daemon.restarts(1):
+        os.unlink("m.py", dir_fd=depths.fds[-1])
+    depths.close()

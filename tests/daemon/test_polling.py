@@ -17,7 +17,7 @@ from tests.support.places import Place, build
 
 
 @pytest.fixture
-def source() -> str:
+def backend() -> str:
     return "poll"
 
 
@@ -144,6 +144,23 @@ def test_po13_unreadable_directory_comes_and_goes(place: Place, watch: Watch) ->
         (place.tree / "never").rmdir()
     with daemon.restarts(1):
         edits.append(locked / "m.py")
+
+
+@pytest.mark.parametrize(("count", "most"), [(300, 1), (3000, 2)])
+def test_po_one_act_on_many_files(count: int, most: int, place: Place, watch: Watch) -> None:
+    """A checkout: what one look finds is waited on until another has found that it is all."""
+    names = [f"d{number % 20}/m{number}.py" for number in range(count)]
+    build(place.tree, dict.fromkeys(names, "old\n"))
+    read = [str(place.tree / name) for name in (names[-1], "marker.py")]
+    daemon = watch(read=read)
+    with daemon.restarts(1, most=most):
+        for name in names:
+            edits.write(place.tree / name, "newer\n")
+        daemon.wait(lambda: counted(daemon) >= count, "all of them to count")
+
+
+def counted(daemon: Daemon) -> int:
+    return sum(one["count"] for one in daemon.named("changed"))
 
 
 def faked(where: Path) -> dict[str, str | None]:

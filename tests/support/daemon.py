@@ -61,7 +61,7 @@ class Daemon:
     `marker` is the file that `settle` changes (relative to the start directory), `marker_path` the path
     under which reloaderd knows it, where that is another.
     `inside` is a mount namespace in which it all happens: paths are paths there, see `at`.
-    `source` is what the daemon was told to learn of changes by (tests/daemon/conftest.py).
+    `backend` is what the daemon was told to learn of changes by (tests/daemon/conftest.py).
     `terminal` is True for a pty with the daemon as session leader, "shell" for one with a job-control
     shell between; its own lines go to a file all the same unless `log_format` is "text".
 
@@ -83,7 +83,7 @@ class Daemon:
         environ: Mapping[str, str | None] | None = None,
         prefix: Sequence[str] = (),
         inside: Mounts | None = None,
-        source: str = "auto",
+        backend: str = "auto",
         terminal: bool | str = False,
         stdin: int | IO[Any] | None = subprocess.DEVNULL,
         stdout: int | IO[Any] | None = None,
@@ -98,7 +98,7 @@ class Daemon:
         self.place = place
         self.cwd = cwd or place.tree
         self.inside = inside
-        self.polls = source == "poll"
+        self.polls = backend == "poll"
         self.children = children
         self.warnings = warnings
         self.tracebacks = tracebacks
