@@ -5,17 +5,12 @@ Each test has a mount namespace of its own; `mounts.at(path)` is where its files
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.mounts import Mounts
 from tests.support.places import Place, build
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("mounts", "nsenter")
 
@@ -245,40 +240,6 @@ def test_mounts_elsewhere(tree: Place, mounts: Mounts, watch: Watch) -> None:
         mounts.run("mount", "-o", "remount,ro,bind", "/proc")
     assert procfs.inotify_watches(daemon.pid) == watches
     assert len(daemon.named("watching")) == 1
-
-
-@pytest.fixture
-def talker() -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose /proc/PID/fdinfo gains a file when a line is written to it."""
-    script = "read line; exec 9</dev/null; read line"
-    process = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_di31_procfs_is_polled(talker: subprocess.Popen[bytes], place: Place, watch: Watch) -> None:
-    """Watching it succeeds and says nothing ever: one warning, and it is polled."""
-    path = f"/proc/{talker.pid}/fdinfo"
-    read = [str(place.tree / "marker.py")]
-    daemon = watch("--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
-    (warning,) = daemon.named("warning")
-    assert "proc" in warning["text"], warning
-    (watching,) = daemon.named("watching")
-    assert watching["polled"] == [{"path": path, "why": "proc"}]
-    with daemon.restarts(1):
-        talker.stdin.write(b"\n")
-        talker.stdin.flush()
-        wait_until(Path(path, "9").exists, "the descriptor")
-
-
-def test_di31_sysfs_is_polled(place: Place, watch: Watch) -> None:
-    path = "/sys/kernel/mm"
-    read = [str(place.tree / "marker.py")]
-    daemon = watch("--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
-    assert ["sysfs" in one["text"] for one in daemon.named("warning")] == [True]
-    assert [one["polled"] for one in daemon.named("watching")] == [[{"path": path, "why": "sysfs"}]]
-    daemon.settle(1)
 
 
 @pytest.mark.parametrize("as_root", [True, False], ids=["as_path", "below"])

@@ -6,6 +6,7 @@ import mmap
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.faults import UNPRIVILEGED
 from tests.support.places import Place, build
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -234,3 +236,37 @@ def test_fe32_child_that_writes_into_its_own_tree_at_the_default_interval(place:
     daemon = watch("--poll-interval=1s", probe=("--write", str(output)), warnings=True)
     warning = daemon.wait_event("warning")
     assert "out.txt" in warning["text"] and "--ignore" in warning["text"], warning
+
+
+@pytest.fixture
+def talker() -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose /proc/PID/fdinfo gains a file when a line is written to it."""
+    script = "read line; exec 9</dev/null; read line"
+    process = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_di31_procfs_is_polled(talker: subprocess.Popen[bytes], place: Place, watch: Watch) -> None:
+    """Watching it succeeds and says nothing ever: one warning, and it is polled."""
+    path = f"/proc/{talker.pid}/fdinfo"
+    read = [str(place.tree / "marker.py")]
+    daemon = watch("--backend=auto", "--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
+    (warning,) = daemon.named("warning")
+    assert "proc" in warning["text"], warning
+    (watching,) = daemon.named("watching")
+    assert watching["polled"] == [{"path": path, "why": "proc"}]
+    with daemon.restarts(1):
+        talker.stdin.write(b"\n")
+        talker.stdin.flush()
+        wait_until(Path(path, "9").exists, "the descriptor")
+
+
+def test_di31_sysfs_is_polled(place: Place, watch: Watch) -> None:
+    path = "/sys/kernel/mm"
+    read = [str(place.tree / "marker.py")]
+    daemon = watch("--backend=auto", "--poll-interval=100ms", roots=(".", path), read=read, warnings=True)
+    assert ["sysfs" in one["text"] for one in daemon.named("warning")] == [True]
+    assert [one["polled"] for one in daemon.named("watching")] == [[{"path": path, "why": "sysfs"}]]
+    daemon.settle(1)
