@@ -42,6 +42,7 @@ OVERLAY = (
 )
 
 PROBES = {
+    "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],
     "overlay": [*NAMESPACE, "sh", "-c", OVERLAY],

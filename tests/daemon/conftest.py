@@ -28,7 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_source"):
-        metafunc.parametrize("backend", SOURCES)
+        package = pytest.mark.needs("pyinotify")
+        params = [pytest.param(one, marks=package if one == "pyinotify" else ()) for one in SOURCES]
+        metafunc.parametrize("backend", params)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
