@@ -10,10 +10,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-Fields = Mapping[str, Any]
+from reloaderd.core.reasons import ASKED_FOR
 
-ASKED_FOR = "asked for"
-"""Why all is polled with `--backend poll` (kernel.sources)."""
+Fields = Mapping[str, Any]
 
 SHOWN = 2
 """Names that a sentence lists: more are counted, `a.py, b.py (+48)`."""

@@ -25,6 +25,12 @@ _WATCH = {
     errno.EIO: "it cannot be read",
 }
 
+ASKED_FOR = "asked for"
+"""Why all is polled with `--backend poll`."""
+
+NO_PACKAGE = "no inotify package"
+"""Why all is polled where there is nothing to ask inotify with."""
+
 LIMITS = frozenset({"ENOSPC", "ENOMEM", "EMFILE"})
 """What inotify says, by the errno's name, when it has no room: such a part is polled until it has."""
 
@@ -57,12 +63,12 @@ def polled(why: str, count: int, sysctl: str, value: int) -> str:
         need = value + count
         return (
             f"{what} polled, as this user may have no more inotify watches: {sysctl} is {value},"
-            f" {need} are needed (sudo sysctl {sysctl}={_rounded(need)})"
+            f" {need} are needed ({more_watches(sysctl, need)})"
         )
     if why == "EMFILE" and sysctl:
         return (
             f"{what} polled, as this user may have no more inotify instances: {sysctl} is {value}, one more"
-            f" is needed (sudo sysctl {sysctl}={value * 2 or 128}, or end another watcher)"
+            f" is needed ({more_instances(sysctl, value)})"
         )
     if why in MADE_UP:
         return (
@@ -71,9 +77,14 @@ def polled(why: str, count: int, sysctl: str, value: int) -> str:
     return f"{what} polled, as inotify has no room: {why} (the kernel is out of memory)"
 
 
-def _rounded(need: int) -> int:
-    """Twice what is needed, to a power of two: other programs of this user watch as well."""
-    return 1 << (2 * need - 1).bit_length()
+def more_watches(sysctl: str, need: int) -> str:
+    """How to allow `need`, and as many again: other programs of this user watch as well."""
+    return f"sudo sysctl {sysctl}={1 << (2 * need - 1).bit_length()}"
+
+
+def more_instances(sysctl: str, value: int) -> str:
+    """How to allow more than `value`."""
+    return f"sudo sysctl {sysctl}={value * 2 or 128}, or end another watcher"
 
 
 def signal_name(signum: int) -> str:

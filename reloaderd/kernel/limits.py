@@ -5,19 +5,32 @@ Facts (inotify(7), user_namespaces(7), Documentation/admin-guide/sysctl/fs.rst; 
   first limit on the way up that is reached refuses.
 - /proc/sys/fs/inotify/max_user_* are the limits of the first namespace, /proc/sys/user/max_inotify_* those of
   the one that reads.
+- They are counted for the effective user of whoever opens the instance.  All may read that of a process in
+  /proc/PID/status; /proc/PID itself belongs to root where it must not be traced.
 - /proc/PID/fdinfo/FD has a line `inotify wd:...` a watch (3.8); it may be read by who may trace the process.
+- The first pid namespace is known by its inode number (include/linux/proc_ns.h, 3.8); in any other one, and
+  where /proc is mounted with hidepid, processes of the same user may be out of sight.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 WATCHES = ("fs.inotify.max_user_watches", "user.max_inotify_watches")
 INSTANCES = ("fs.inotify.max_user_instances", "user.max_inotify_instances")
 
+HERE = frozenset({"user.max_inotify_watches", "user.max_inotify_instances"})
+"""Those that count what is taken in our user namespace alone."""
+
+QUEUE = ("fs.inotify.max_queued_events",)
+
 SYSCTLS = {"ENOSPC": WATCHES, "EMFILE": INSTANCES}
 """The sysctls that may be behind an errno."""
+
+FIRST_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
+"""Of the processes of this machine: PROC_PID_INIT_INO."""
 
 
 class Limit(NamedTuple):
@@ -28,34 +41,72 @@ class Limit(NamedTuple):
 
 
 class Used(NamedTuple):
-    """What this user has taken, as far as may be seen."""
+    """What this user has taken, as far as may be seen; `complete` where nothing is out of sight."""
 
     watches: int
     instances: int
+    complete: bool
 
 
 def limit(why: str) -> Limit:
     """The tightest of the sysctls that are behind the errno named `why`."""
-    found = [Limit(name, value) for name in SYSCTLS.get(why, ()) if (value := _read(name)) is not None]
+    return tightest(SYSCTLS.get(why, ()))
+
+
+def tightest(names: Sequence[str]) -> Limit:
+    """The sysctl of these that allows the least."""
+    found = [Limit(name, value) for name in names if (value := _read(name)) is not None]
     return min(found, key=lambda one: one.value, default=Limit("", 0))
 
 
-def used(user: int) -> Used:
-    """What the processes of `user` have taken."""
+def used(user: int, here: bool = False) -> Used:
+    """What the processes of `user` have taken.
+
+    `here`: only those in our user namespace, which are what its own limits count.
+    """
     watches = instances = 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    complete = _sees_all()
+    namespace = _link("/proc/self/ns/user") if here else None
+    for pid in _pids():
         try:
-            if os.stat(f"/proc/{pid}").st_uid != user:
+            if _user(pid) != user or (here and os.readlink(f"/proc/{pid}/ns/user") != namespace):
                 continue
             descriptors = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
+        except PermissionError:
+            complete = False
+            continue
+        except OSError:  # it has ended
             continue
         for descriptor in descriptors:
             found = _watches(pid, descriptor)
             if found is not None:
                 instances += 1
                 watches += found
-    return Used(watches, instances)
+    return Used(watches, instances, complete)
+
+
+def _sees_all() -> bool:
+    return _link("/proc/self/ns/pid") == FIRST_NAMESPACE and os.path.exists("/proc/1/stat")
+
+
+def _pids() -> list[str]:
+    try:
+        return [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _link(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _user(pid: str) -> int:
+    """The effective user of a process."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return next((int(line.split()[2]) for line in file if line.startswith(b"Uid:")), -1)
 
 
 def _watches(pid: str, descriptor: str) -> int | None:

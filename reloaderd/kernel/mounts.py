@@ -7,6 +7,8 @@ Facts (proc(5), section /proc/pid/mountinfo; Linux 6.18, the same since 2.6.26 u
   select(2) can only wait for it through an epoll instance of its own, which is readable then.
 - Asking whether there was a change uses it up, and epoll asks when select(2) does: that it woke us is all
   that can be known, so the table is read and compared.
+- /proc/self/fdinfo/FD has the ID of the mount that an open file is on (3.15).  `st_dev` is not always that
+  of the table: each subvolume of btrfs has one of its own.
 - Mounting over a watched directory, and unmounting, is silent for inotify where the file system stays
   mounted elsewhere: its watches stay with the inodes that are hidden.
 - inotify tells what this kernel does.  It is silent about what servers and hosts of virtual machines do, and
@@ -89,6 +91,26 @@ class Mounts:
         self._epoll.close()
         if self._file >= 0:
             os.close(self._file)
+
+    def below(self, directory: str) -> list[Mount]:
+        """Those with a point below a directory (a real path)."""
+        start = directory.rstrip("/") + "/"
+        return [mount for mount in self.table if mount.point.startswith(start) and mount.point != "/"]
+
+    def at(self, path: str) -> Mount | None:
+        """The one that `path` leads to; None where that cannot be told."""
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+                number = next((int(line[7:]) for line in file if line.startswith("mnt_id:")), 0)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        return next((mount for mount in self.table if mount.number == number), None)
 
     def _read_table(self) -> list[Mount]:
         if self._file < 0:

@@ -16,9 +16,10 @@ import errno
 import os
 import select
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from reloaderd.core.reasons import LIMITS
+from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_PACKAGE
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
 from reloaderd.kernel.choice import Choice
@@ -27,11 +28,6 @@ from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.poller import FIRST_WATCH, Poller
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import CONTENT, GOING, Source
-
-ASKED_FOR = "asked for"
-"""Why everything is polled with `--backend poll`."""
-
-NO_PACKAGE = "no inotify package"
 
 RETRY = 5.0
 """Seconds between two attempts to do without polling: it costs one call."""
@@ -56,15 +52,24 @@ class Sources:
     `fileno` stands for the kernel's source, so that it may be opened later.
     """
 
-    def __init__(self, backend: str, interval: float, mounts: Mounts, everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        backend: str,
+        interval: float,
+        mounts: Mounts,
+        everywhere: bool = False,
+        instead: Callable[[Any], Any] | None = None,
+    ) -> None:
         """With `everywhere` any path may lead to any mount (links are followed).
 
+        `instead` gives what takes the place of each source, as one that only counts does (kernel.dry).
         Raises ReloaderdError where the package of a backend that was asked for is missing.
         """
         self._backend = backend
         self._mounts = mounts
         self._choice = Choice(mounts, everywhere)
-        self._poller = Poller(interval)
+        self._instead = instead or (lambda source: source)
+        self._poller: Poller = self._instead(Poller(interval))
         self._files = FileMounts(interval)
         self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
         self._retry_at: float | None = None
@@ -219,7 +224,7 @@ class Sources:
     def _open(self) -> None:
         for name in ORDER[self._backend]:
             try:
-                self._kernel = _source(name)
+                self._kernel = self._instead(_source(name))
             except ImportError:
                 if self._backend != "auto":
                     message = f"--backend {name}: the package {_PACKAGES[name]} is not installed"

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"kernel"},
     {"answers", "loop"},
-    {"config", "console", "cli", "control", "envfile", "options", "values", "wording"},
+    {"config", "console", "cli", "control", "doctor", "envfile", "options", "parsers", "values", "wording"},
     {"__main__"},
 ]
 """Lowest first, by the first part of the name below `reloaderd`; "" is the package itself."""
@@ -38,6 +38,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 SIBLINGS = {
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
     "kernel.keeper": {"kernel.spawn"},
@@ -54,6 +55,7 @@ SIBLINGS = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
@@ -171,6 +173,7 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     """
     wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
     optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets", "config"}
+    optional |= {name for name in wanted if name.startswith("doctor") or f"reloaderd.{name}" in NOT_WHEN_IDLE}
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(
         # -S: what a site's .pth files import is not this project's doing; the path is handed over.
