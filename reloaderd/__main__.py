@@ -14,7 +14,10 @@ from reloaderd.errors import ReloaderdError
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
 
-NEEDED_ONCE = ("argparse", "gettext", "reloaderd.cli", "reloaderd.options", "reloaderd.values")
+NEEDED_ONCE = (
+    *("argparse", "gettext"),
+    *("reloaderd.cli", "reloaderd.options", "reloaderd.parsers", "reloaderd.values"),
+)
 """What only reads the command line: 0.6 MB that a daemon that runs all day has no use for."""
 
 
@@ -43,10 +46,15 @@ def _run(argv: Sequence[str]) -> tuple[int, int]:
     """The exit status, and the signal to die of instead or 0."""
     _occupy_standard_descriptors()
     from reloaderd import cli
+    from reloaderd.settings import DoctorSettings
 
     wanted = cli.parse(argv)
     if isinstance(wanted, cli.Said):
-        return _say(wanted.text, wanted.status), 0
+        return _say(wanted.text, wanted.status, error=bool(wanted.status)), 0
+    if isinstance(wanted, DoctorSettings):
+        from reloaderd.doctor.visit import visit
+
+        return _say(*visit(wanted)), 0
     del cli
     _forget(NEEDED_ONCE)
     from reloaderd.console import Console
@@ -79,11 +87,14 @@ def _occupy_standard_descriptors() -> None:
     os.close(fd)
 
 
-def _say(text: str, status: int) -> int:
-    stream = sys.stderr if status else sys.stdout
+def _say(text: str, status: int, error: bool = False) -> int:
+    """Print on stdout, or where it is about an `error` on stderr; returns `status`."""
+    stream = sys.stderr if error else sys.stdout
     if stream is None:  # it was closed when we were started
         return status
     try:
+        # a name may have what the locale has not
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         stream.write(text)
         stream.flush()
     except BrokenPipeError:  # `reloaderd --help | head -1` read enough

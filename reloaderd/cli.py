@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 
 from reloaderd import __version__, values
 from reloaderd.errors import ReloaderdError
-from reloaderd.options import HelpWanted, Parser, watch_parser
-from reloaderd.settings import ConsoleSettings, RuleSettings, ServiceSettings, Settings
+from reloaderd.options import watch_parser
+from reloaderd.parsers import HelpWanted, Parser
+from reloaderd.settings import ConsoleSettings, DoctorSettings, RuleSettings, ServiceSettings, Settings
 from reloaderd.wording import words
 
 OVERVIEW = """\
 reloaderd keeps a command running and restarts it when the files it depends on change.
 
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd doctor [OPTIONS] [PATH ...]
        reloaderd watch --help
        reloaderd --version
 
@@ -26,10 +28,14 @@ For example, to run app.py and restart it when something in ./src changes:
 
     reloaderd watch src -- python app.py
 
+and to see what would be watched, what is ignored, and whether the limits suffice:
+
+    reloaderd doctor src
+
 All options, with more examples: reloaderd watch --help
 """
 
-SUBCOMMANDS = ("watch",)
+SUBCOMMANDS = ("watch", "doctor")
 
 USAGE = "reloaderd watch [PATH ...] -- COMMAND [ARG ...]"
 
@@ -41,7 +47,7 @@ class Said(NamedTuple):
     status: int
 
 
-def parse(argv: Sequence[str]) -> Settings | Said:
+def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
     """What the arguments after the program's name ask for.
 
     Raises `ReloaderdError` (exit status 2) for anything that is not right about them or about the
@@ -56,7 +62,10 @@ def parse(argv: Sequence[str]) -> Settings | Said:
         return Said(f"reloaderd {__version__}\n", 0)
     if first not in SUBCOMMANDS:
         raise _no_subcommand(first)
-    return _watch(list(argv[1:]))
+    try:
+        return _doctor([*argv[1:]]) if first == "doctor" else _watch([*argv[1:]])
+    except HelpWanted as wanted:
+        return Said(str(wanted), 0)
 
 
 def _no_subcommand(word: str) -> ReloaderdError:
@@ -66,44 +75,78 @@ def _no_subcommand(word: str) -> ReloaderdError:
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
-def _watch(argv: list[str]) -> Settings | Said:
+def _watch(argv: list[str]) -> Settings:
     divided = "--" in argv
     at = argv.index("--") if divided else len(argv)
     mine, command = argv[:at], argv[at + 1 :]
     parser = watch_parser()
-    try:
-        namespace, rest = parser.parse_known_args(mine)
-    except HelpWanted:
-        return Said(parser.format_help(), 0)
-    except argparse.ArgumentError as error:
-        raise _syntax_error(error) from None
+    given, rest = _parsed(parser, mine)
     if not divided:
         _check_for_command(mine, rest)
-    for word in rest:
-        if word.startswith("-"):
-            raise _unknown_option(word, parser)
+    _check_for_options(rest, parser)
     if not command or not "".join(command).strip():
         at_fault = "COMMAND is missing" if not command else "COMMAND is empty"
         raise ReloaderdError(at_fault, f"put it after --: {USAGE}")
-    return _settings(vars(namespace), rest, command)
+    return _settings(given, rest, command)
 
 
-def _syntax_error(error: argparse.ArgumentError) -> ReloaderdError:
+def _doctor(argv: list[str]) -> DoctorSettings:
+    from reloaderd.doctor.options import doctor_parser
+
+    mine = argv[: argv.index("--")] if "--" in argv else argv
+    parser = doctor_parser()
+    given, paths = _parsed(parser, mine)
+    _check_for_options(paths, parser, others=watch_parser())
+    if mine is not argv:
+        line = words(["reloaderd", "doctor", *mine])
+        raise ReloaderdError("doctor takes no COMMAND", f"leave out -- and all after it: {line}")
+    service = ServiceSettings(
+        **{
+            **_fields(ServiceSettings, given),
+            "name": "doctor",
+            "command": (),
+            "roots": _roots(paths, working_directory()),
+            "rules": RuleSettings(**_fields(RuleSettings, given)),
+            "dry_run": True,
+        }
+    )
+    return DoctorSettings(service, **_fields(DoctorSettings, given))
+
+
+def _parsed(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The values of the options, and the words that are left over.  Raises HelpWanted."""
+    try:
+        namespace, rest = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise _syntax_error(error, parser) from None
+    return vars(namespace), rest
+
+
+def _syntax_error(error: argparse.ArgumentError, parser: Parser) -> ReloaderdError:
     name = error.argument_name or ""
     if error.message.startswith("ignored explicit argument"):
         given = error.message.removeprefix("ignored explicit argument ")
-        return ReloaderdError(f"{name} takes no value: {given}", "see reloaderd watch --help")
+        return ReloaderdError(f"{name} takes no value: {given}", f"see {parser.prog} --help")
     if error.message.startswith("expected"):
         long = name.rpartition("/")[2]
         return ReloaderdError(f"{name} needs a value", f"one that starts with - is written {long}=-…")
-    return ReloaderdError(f"{name}: {error.message}", "see reloaderd watch --help")
+    return ReloaderdError(f"{name}: {error.message}", f"see {parser.prog} --help")
 
 
-def _unknown_option(word: str, parser: Parser) -> ReloaderdError:
+def _check_for_options(words: list[str], parser: Parser, others: Parser | None = None) -> None:
+    """Raises for the first word that looks like an option; `others` has those of another subcommand."""
+    for word in words:
+        if word.startswith("-"):
+            raise _unknown_option(word, parser, others)
+
+
+def _unknown_option(word: str, parser: Parser, others: Parser | None) -> ReloaderdError:
     name = word.partition("=")[0]
+    if others is not None and name in others._option_string_actions:
+        return ReloaderdError(f"{name} changes nothing of what is watched", "leave it out")
     known = {option.lstrip("-"): option for option in parser._option_string_actions if option[1] == "-"}
     near = _nearest(name.lstrip("-"), known)
-    mend = f"did you mean {known[near]}?" if near else "see reloaderd watch --help"
+    mend = f"did you mean {known[near]}?" if near else f"see {parser.prog} --help"
     return ReloaderdError(f"unknown option {name}", mend)
 
 
@@ -149,7 +192,7 @@ def _settings(given: dict[str, Any], paths: list[str], command: list[str]) -> Se
             "name": values.name_of_directory(cwd),
             **_fields(ServiceSettings, given),
             "command": tuple(command),
-            "roots": tuple(dict.fromkeys(root(path, cwd) for path in paths or ["."])),
+            "roots": _roots(paths, cwd),
             "rules": RuleSettings(**_fields(RuleSettings, given)),
             "environ": _environ(given),
         }
@@ -179,6 +222,10 @@ def working_directory() -> str:
         return os.getcwd()
     except OSError:
         raise ReloaderdError("the current directory is gone", "cd to one that exists") from None
+
+
+def _roots(paths: Iterable[str], cwd: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(root(path, cwd) for path in paths or ["."]))
 
 
 def root(path: str, cwd: str) -> str:

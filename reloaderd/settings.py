@@ -69,3 +69,11 @@ class Settings(NamedTuple):
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
     poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too
+
+
+class DoctorSettings(NamedTuple):
+    """What `doctor` looks at: the service is one that `watch` would watch for, without a command."""
+
+    service: ServiceSettings
+    backend: str = "auto"
+    json: bool = False

@@ -1,0 +1,1 @@
+"""What `reloaderd doctor` tells: what would be watched, by which means, and whether that fits."""
