@@ -229,7 +229,7 @@ def _leaving_out(found: Sequence[tuple[str, Root]]) -> str:
         if not PLAIN.fullmatch(pattern):
             return "--ignore"
         patterns.append(f"--ignore {pattern}")
-    return " ".join(patterns) + (" …" if len(found) > NAMED else "")
+    return " ".join(patterns) + (" ..." if len(found) > NAMED else "")
 
 
 def _taken(count: int) -> str:

@@ -31,15 +31,12 @@ def check(settings: DoctorSettings) -> Checkup:
 
 def _allowed(checkup: Checkup) -> Checkup:
     """The same with the limits.  To be asked when nothing of ours is open any more."""
-    watches, instances = limits.limit("ENOSPC"), limits.limit("EMFILE")
-    # where the limits of our user namespace are tighter, they alone decide
-    here = watches.name in limits.HERE, instances.name in limits.HERE
-    used = {scope: limits.used(os.geteuid(), scope) for scope in here}
+    used = limits.used(os.geteuid())
     return checkup._replace(
-        watches=Allowance(*watches, used[here[0]].watches),
-        instances=Allowance(*instances, used[here[1]].instances),
+        watches=Allowance(*limits.limit("ENOSPC"), used.watches),
+        instances=Allowance(*limits.limit("EMFILE"), used.instances),
         queue=limits.tightest(limits.QUEUE),
-        complete=all(one.complete for one in used.values()),
+        complete=used.complete,
     )
 
 

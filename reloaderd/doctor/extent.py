@@ -29,7 +29,9 @@ class _Walk:
         self.todo = [path]
 
     def go_on(self, passed_over: Callable[[str], bool]) -> None:
-        for _ in range(min(SLICE, len(self.todo))):
+        for _ in range(SLICE):
+            if not self.todo:
+                break
             try:
                 with os.scandir(self.todo.pop()) as entries:
                     below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -41,16 +43,19 @@ class _Walk:
 
 
 def extents(
-    paths: Iterable[str], passed_over: Callable[[str], bool], patience: float = PATIENCE
+    paths: Iterable[str],
+    passed_over: Callable[[str], bool],
+    patience: float = PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Extent]:
     """How many directories there are at and below each of `paths`, without those to be passed over."""
     walks = {path: _Walk(path) for path in paths}
-    deadline = time.monotonic() + patience
+    deadline = clock() + patience
     turn = list(walks.values())
-    while turn and time.monotonic() < deadline:
+    while turn and clock() < deadline:
         for walk in turn:
             walk.go_on(passed_over)
-            if time.monotonic() >= deadline:
+            if clock() >= deadline:
                 break
         turn = [walk for walk in turn if walk.todo]
     return {path: Extent(walk.directories, not walk.todo) for path, walk in walks.items()}

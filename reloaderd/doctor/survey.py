@@ -59,8 +59,7 @@ class Survey:
 
     def ignored_in(self, directory: str) -> list[str]:
         """The directories right below this one that are ignored."""
-        paths = [join(directory, name) for name in self._dropped.get(directory, ())]
-        return [path for path in paths if path not in self.watcher.tree]
+        return [join(directory, name) for name in self._dropped.get(directory, ())]
 
     def unreadable_in(self, directory: str) -> list[str]:
         """The directories right below this one that cannot be watched."""

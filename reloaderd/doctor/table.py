@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from reloaderd.console import escaped
 from reloaderd.core.diagnosis import Checkup, Problem, Root, reason_of, source_of
 from reloaderd.core.reasons import watch_failure
-from reloaderd.wording import counted
 
 WIDTH = 80
 
@@ -19,6 +18,8 @@ SHOWN = 10
 
 LABEL = 13
 """Columns of the longest label, with two of space after it."""
+
+UNKNOWN = "not known"
 
 Row = tuple[str, str, str]
 """A label, a number (or nothing) and a text."""
@@ -31,7 +32,8 @@ def text(checkup: Checkup, problems: Sequence[Problem]) -> str:
     lines: list[str] = []
     for root, block in zip(checkup.roots, blocks, strict=True):
         lines += [escaped(root.path), *(_line(row, width) for row in block), ""]
-    lines += [*_limits(checkup), ""]
+    limits = [*_limits(checkup)]
+    lines += [*limits, ""] if limits else []
     for problem in problems:
         lines += [*_wrapped("problem: ", escaped(problem.text)), f"   mend: {escaped(problem.mend)}"]
     if not problems:
@@ -47,10 +49,9 @@ def _line(row: Row, width: int) -> str:
 
 def _root(root: Root, checkup: Checkup) -> list[Row]:
     part = root.part
-    rows: list[Row] = [
-        ("file system", "", f"{escaped(part.type)}, mounted on {escaped(part.mount)}" if part.type else "?"),
-        ("source", "", f"{source_of(part, checkup)} ({reason_of(part, checkup)})"),
-    ]
+    system = f"{escaped(part.type)}, mounted on {escaped(part.mount)}" if part.type else UNKNOWN
+    source = f"{source_of(part, checkup)} ({escaped(reason_of(part, checkup))})"
+    rows: list[Row] = [("file system", "", system), ("source", "", source)]
     if not root.here:
         return rows
     if root.is_dir:
@@ -67,7 +68,7 @@ def _parts(root: Root, checkup: Checkup) -> Iterable[Row]:
     names = _padded([_name(root, part.path, part.directories > 0) for part in parts[:SHOWN]])
     texts = []
     for part, name in zip(parts, names, strict=False):
-        reason, type = reason_of(part, checkup), part.type or "?"
+        reason, type = reason_of(part, checkup), part.type or UNKNOWN
         reason = reason if reason.startswith(f"{type}: ") else f"{type}: {reason}"
         texts.append(f"{name}  {source_of(part, checkup)} ({escaped(reason)})")
     yield from _list("of these", [_number(part.directories) for part in parts], texts)
@@ -77,7 +78,7 @@ def _ignored(root: Root) -> Iterable[Row]:
     if not root.ignored:
         return
     complete = all(one.complete for one in root.ignored)
-    places = counted(len(root.ignored), "place", "places")
+    places = "1 place" if len(root.ignored) == 1 else f"{len(root.ignored):,} places"
     total = sum(one.directories for one in root.ignored)
     short = "" if complete else " (+: too many to count them all)"
     yield "ignored", _number(total, complete), f"directories in {places}{short}"
@@ -92,11 +93,11 @@ def _ignored(root: Root) -> Iterable[Row]:
 def _unreadable(root: Root) -> Iterable[Row]:
     if not root.unreadable:
         return
-    many = counted(len(root.unreadable), "directory", "directories")
-    yield "not watched", _number(len(root.unreadable)), many.partition(" ")[2]
+    count = len(root.unreadable)
+    yield "not watched", _number(count), "directory" if count == 1 else "directories"
     names = _padded([_name(root, one.path) for one in root.unreadable[:SHOWN]])
     texts = [f"{name}  {watch_failure(one.error)}" for one, name in zip(root.unreadable, names, strict=False)]
-    yield from _list("", [" "] * len(root.unreadable), texts)
+    yield from _list("", [" "] * count, texts)
 
 
 def _list(label: str, numbers: Sequence[str], texts: Sequence[str]) -> Iterable[Row]:
@@ -105,7 +106,7 @@ def _list(label: str, numbers: Sequence[str], texts: Sequence[str]) -> Iterable[
         yield label, number, one
         label = ""
     if len(numbers) > len(texts):
-        yield "", " ", f"… {len(numbers) - len(texts):,} more (all of them: --json)"
+        yield "", " ", f"and {len(numbers) - len(texts):,} more (--json tells of more)"
 
 
 def _name(root: Root, path: str, is_dir: bool = True) -> str:
@@ -133,6 +134,8 @@ def _limits(checkup: Checkup) -> Iterable[str]:
         rows.append((instances.name, f"{instances.value:,}", f"{instances.used:,}", needed))
     if queue[0]:
         rows.append((queue[0], f"{queue[1]:,}", "", ""))
+    if not rows[1:]:
+        return
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     for name, *numbers in rows:
         cells = [f"{number:>{width + 3}}" for number, width in zip(numbers, widths[1:], strict=True)]

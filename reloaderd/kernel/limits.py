@@ -7,6 +7,8 @@ Facts (inotify(7), user_namespaces(7), Documentation/admin-guide/sysctl/fs.rst; 
   the one that reads.
 - They are counted for the effective user of whoever opens the instance.  All may read that of a process in
   /proc/PID/status; /proc/PID itself belongs to root where it must not be traced.
+- What is taken in a user namespace (a container's) is charged to its owner as well, whoever takes it.  From
+  within a namespace nobody may look into processes that are outside.
 - /proc/PID/fdinfo/FD has a line `inotify wd:...` a watch (3.8); it may be read by who may trace the process.
 - The first pid namespace is known by its inode number (include/linux/proc_ns.h, 3.8); in any other one, and
   where /proc is mounted with hidepid, processes of the same user may be out of sight.
@@ -20,9 +22,6 @@ from typing import NamedTuple
 
 WATCHES = ("fs.inotify.max_user_watches", "user.max_inotify_watches")
 INSTANCES = ("fs.inotify.max_user_instances", "user.max_inotify_instances")
-
-HERE = frozenset({"user.max_inotify_watches", "user.max_inotify_instances"})
-"""Those that count what is taken in our user namespace alone."""
 
 QUEUE = ("fs.inotify.max_queued_events",)
 
@@ -59,17 +58,15 @@ def tightest(names: Sequence[str]) -> Limit:
     return min(found, key=lambda one: one.value, default=Limit("", 0))
 
 
-def used(user: int, here: bool = False) -> Used:
-    """What the processes of `user` have taken.
-
-    `here`: only those in our user namespace, which are what its own limits count.
-    """
+def used(user: int) -> Used:
+    """What the processes of `user` have taken."""
     watches = instances = 0
     complete = _sees_all()
-    namespace = _link("/proc/self/ns/user") if here else None
+    namespace = _link("/proc/self/ns/user")
     for pid in _pids():
         try:
-            if _user(pid) != user or (here and os.readlink(f"/proc/{pid}/ns/user") != namespace):
+            if _user(pid) != user:
+                complete = complete and _link(f"/proc/{pid}/ns/user") in (namespace, None)
                 continue
             descriptors = os.listdir(f"/proc/{pid}/fd")
         except PermissionError:

@@ -14,8 +14,9 @@ import pytest
 from reloaderd import cli
 from reloaderd.core.rules import defaults
 from reloaderd.core.transitions import Input, State
+from reloaderd.doctor.options import doctor_parser
 from reloaderd.options import watch_parser
-from reloaderd.settings import Settings
+from reloaderd.settings import DoctorSettings, Settings
 
 TOP = Path(__file__).parents[2]
 PAGES = {
@@ -57,7 +58,10 @@ def code_lines() -> Iterator[tuple[str, str]]:
 EXAMPLES = [
     pytest.param(line, id=f"{page}: {line}")
     for page, line in dict.fromkeys(code_lines())
-    if line.startswith("reloaderd watch ") and "--help" not in line and "PATH" not in line and "$" not in line
+    if line.startswith(("reloaderd watch ", "reloaderd doctor"))
+    and "--help" not in line
+    and "PATH" not in line
+    and "$" not in line
 ]
 
 
@@ -139,7 +143,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def accepts(line: str) -> bool:
-    return isinstance(cli.parse(shlex.split(line, comments=True)[1:]), Settings)
+    return isinstance(cli.parse(shlex.split(line, comments=True)[1:]), (Settings, DoctorSettings))
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
@@ -178,6 +182,13 @@ def test_the_defaults_in_the_table_are_those_of_the_records(project: Path) -> No
         if re.fullmatch(r"`[^`]+`", default):
             option = name.strip("`").split()[-2]
             assert cli.parse(["watch", option, default.strip("`"), "--", "true"]) == plain, option
+
+
+def test_the_options_of_doctor_are_its_parser() -> None:
+    told = re.search(r"It takes the options .*?longer lists", PAGES["docs/usage.md"], re.S)
+    assert told is not None
+    long = {name for name in doctor_parser()._option_string_actions if name.startswith("--")}
+    assert {*re.findall(r"`(--[a-z-]+)`", told[0])} == long - {"--help"}
 
 
 def test_the_readme_repeats_rows_of_the_table_of_options() -> None:
