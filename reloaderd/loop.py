@@ -22,7 +22,7 @@ from typing import Any
 from reloaderd import commands as do
 from reloaderd.answers import ANSWERS
 from reloaderd.core.engine import Engine
-from reloaderd.core.reasons import start_failure
+from reloaderd.core.reasons import SHORT_OF, start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
@@ -51,14 +51,6 @@ NOT_PASSED_ON = (
     "LISTEN_FDNAMES",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3))."""
-
-SHORT_OF = {
-    errno.EAGAIN: "end some processes, or raise the limit that ulimit -u shows",
-    errno.EMFILE: "raise the limit that ulimit -n shows",
-    errno.ENFILE: "end something that has many files open",
-    errno.ENOMEM: "end something that needs much memory",
-}
-"""What a machine may be short of, and what helps."""
 
 
 def run(settings: Settings, console: Any) -> tuple[int, int]:

@@ -18,6 +18,14 @@ _START = {
     errno.ENFILE: "too many open files on this machine",
 }
 
+SHORT_OF = {
+    errno.EAGAIN: "end some processes, or raise the limit that ulimit -u shows",
+    errno.EMFILE: "raise the limit that ulimit -n shows",
+    errno.ENFILE: "end something that has many files open",
+    errno.ENOMEM: "end something that needs much memory",
+}
+"""What a machine may be short of, and what helps."""
+
 _WATCH = {
     errno.EACCES: "permission denied (it will be watched once it is readable)",
     errno.ENAMETOOLONG: "its path is too long",

@@ -7,7 +7,9 @@ Facts (inotify_add_watch(2); Linux 6.18):
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,11 +40,11 @@ class DrySource:
         return ()
 
     def arm(self, path: str) -> int:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+        status = os.stat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        if not os.access(path, os.R_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         identity = status.st_dev, status.st_ino
         watch = self._watches.get(identity)
         if watch is None:

@@ -68,17 +68,14 @@ def used(user: int) -> Used:
             if _user(pid) != user:
                 complete = complete and _link(f"/proc/{pid}/ns/user") in (namespace, None)
                 continue
-            descriptors = os.listdir(f"/proc/{pid}/fd")
+            found = [_watches(pid, one) for one in os.listdir(f"/proc/{pid}/fd")]
         except PermissionError:
             complete = False
             continue
         except OSError:  # it has ended
             continue
-        for descriptor in descriptors:
-            found = _watches(pid, descriptor)
-            if found is not None:
-                instances += 1
-                watches += found
+        instances += sum(one is not None for one in found)
+        watches += sum(one or 0 for one in found)
     return Used(watches, instances, complete)
 
 
@@ -107,13 +104,13 @@ def _user(pid: str) -> int:
 
 
 def _watches(pid: str, descriptor: str) -> int | None:
-    """How many watches it holds; None where it is no inotify instance."""
+    """How many watches it holds; None where it is no inotify instance.  Raises PermissionError."""
     try:
         if os.readlink(f"/proc/{pid}/fd/{descriptor}") != "anon_inode:inotify":
             return None
         with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="ascii") as file:
             return sum(line.startswith("inotify wd:") for line in file)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
 
 

@@ -355,6 +355,9 @@ def test_more_watches_than_are_allowed_and_the_mend(place: Place) -> None:
     needed = found["watches_needed"]
     assert needed > 30
     assert found["limits"]["watches"] == {"sysctl": "user.max_inotify_watches", "value": 10, "used": 0}
+    assert (
+        found["limits"]["complete"] is False
+    )  # who started the namespace is outside, and may have taken more
     said = table(place, prefix=limited("watches", 10), status=1)
     problem = re.sub("\n(?!mend)", " ", said[said.index("problem: ") :])
     assert (
@@ -451,6 +454,15 @@ def test_a_working_directory_that_is_gone_is_one_line(place: Place) -> None:
     done = doctor(place, prefix=["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh"], cwd=gone)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("reloaderd: the current directory is gone") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.needs("prlimit")
+def test_li10_too_few_descriptors_are_told_in_one_line(place: Place) -> None:
+    done = doctor(place, prefix=["prlimit", "--nofile=6"])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "reloaderd: cannot look: too many open files in reloaderd (raise the limit that ulimit -n shows)\n"
+    )
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
