@@ -13,29 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import unshare_options
 from tests.support import procfs
 from tests.support.daemon import Watch, reloaderd
+from tests.support.faults import UNPRIVILEGED, limited
+from tests.support.mounts import Mounts
 from tests.support.places import REPOSITORY, Place, build
 from tests.support.waiting import LIMIT
-
-UNPRIVILEGED = (
-    ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
-    if os.getuid() == 0
-    else []
-)
-"""Root without the right to pass over file modes."""
-
-
-def within(options: Sequence[str], script: str, *arguments: Path) -> list[str]:
-    """A prefix: namespaces of one's own, this script (`$1` …), then the rest."""
-    names = [str(path) for path in arguments]
-    return ["unshare", *options, "sh", "-ec", f'{script}; shift {len(names)}; exec "$@"', "sh", *names]
-
-
-def limited(name: str, value: int) -> list[str]:
-    """A prefix: a user namespace that may have so many inotify `watches` or `instances`."""
-    return within(["-Ur"], f"echo {value} > /proc/sys/user/max_inotify_{name}")
 
 
 def doctor(
@@ -218,6 +201,7 @@ ROOTS = {
     "followed": ["--follow-links", "."],
     "filtered": ["-e", "py", "-i", "deep", "."],
     "polled": ["--backend", "poll", "."],
+    "by pyinotify": ["--backend", "pyinotify", "."],
 }
 
 
@@ -239,6 +223,7 @@ def test_watches_needed_are_those_that_watch_holds(words: list[str], place: Plac
     daemon = watch(*options, roots=[last], marker="src/a.py", read=[str(place.tree / "src/a.py")])
     daemon.final_state_seen()
     found = findings(place, *words)
+    assert (found["watches_needed"] == 0) == ("poll" in words)
     daemon.wait_watches(found["watches_needed"], found["watches_needed"])
     if len(found["roots"]) == 1:
         assert sum(found["roots"][0]["watches"].values()) == found["watches_needed"]
@@ -248,27 +233,22 @@ def test_watches_needed_are_those_that_watch_holds(words: list[str], place: Plac
 # Other file systems
 
 
-@pytest.mark.needs("mounts")
-def test_mounts_below_a_root_are_told_apart(place: Place) -> None:
+@pytest.mark.needs("mounts", "nsenter")
+def test_mounts_below_a_root_are_told_apart(place: Place, mounts: Mounts) -> None:
     """A file system in memory, a directory seen twice, what is made up, a file by itself; none is hidden."""
     build(place.tree, {"tmp/": None, "covered/below/": None, "twice/": None, "made/": None, "one.py": ""})
     build(place.outside, {"source/x/y/": None, "one.py": ""})
-    script = (
-        'cd "$1"; mount -t tmpfs none tmp; mkdir tmp/a tmp/b; mount -t tmpfs none covered/below;'
-        ' mount -t tmpfs none covered; mkdir covered/below; mount --bind "$2/source" twice;'
-        ' mount --bind /proc/sys/fs made; mount --bind "$2/one.py" one.py'
-    )
-    prefix = within(unshare_options(), script, place.tree, place.outside)
+    mounts.tmpfs(place.tree / "tmp")
+    mounts.tmpfs(place.tree / "covered/below")
+    mounts.tmpfs(place.tree / "covered")
+    mounts.run("mkdir", place.tree / "tmp/a", place.tree / "tmp/b", place.tree / "covered/below")
+    mounts.bind(place.outside / "source", place.tree / "twice")
+    mounts.bind(Path("/proc/sys/fs"), place.tree / "made")
+    mounts.bind(place.outside / "one.py", place.tree / "one.py")
+    prefix = mounts.prefix(place.tree)
     [root] = findings(place, prefix=prefix, status=1)["roots"]
-    parts = {
-        os.path.relpath(part["path"], place.tree): (
-            part["type"],
-            part["source"],
-            part["why"],
-            part["directories"],
-        )
-        for part in root["parts"]
-    }
+    keys = ("type", "source", "why", "directories")
+    parts = {Path(one["path"]).name: tuple(one[key] for key in keys) for one in root["parts"]}
     seen = "the kernel sees all writers"
     assert (parts["tmp"], parts["covered"]) == (("tmpfs", "inotify", seen, 3), ("tmpfs", "inotify", seen, 2))
     assert parts["twice"] == (root["type"], "inotify", seen, 3)
@@ -282,22 +262,48 @@ def test_mounts_below_a_root_are_told_apart(place: Place) -> None:
     assert table(place, *shlex.split(mend(said)), prefix=prefix).endswith("Nothing needs a mend.")
 
 
-@pytest.mark.needs("mounts")
-def test_a_root_behind_a_link_is_on_the_mount_it_leads_to(place: Place) -> None:
-    build(place.outside, {"real/": None})
+@pytest.mark.needs("mounts", "nsenter")
+def test_a_root_behind_a_link_is_on_the_mount_it_leads_to(place: Place, mounts: Mounts) -> None:
+    real = place.outside / "real"
+    real.mkdir()
     (place.tree / "link").symlink_to("../outside/real")
-    script = 'mount -t tmpfs none "$1"; mkdir "$1/sub"; mount -t tmpfs none "$1/sub"'
-    prefix = within(unshare_options(), script, place.outside / "real")
-    [root] = findings(place, "link", prefix=prefix)["roots"]
-    assert (root["type"], root["mount"]) == ("tmpfs", str(place.outside / "real"))
+    mounts.tmpfs(real)
+    mounts.run("mkdir", real / "sub")
+    mounts.tmpfs(real / "sub")
+    [root] = findings(place, "link", prefix=mounts.prefix(place.tree))["roots"]
+    assert (root["type"], root["mount"]) == ("tmpfs", str(real))
     assert [part["path"] for part in root["parts"]] == [f"{place.tree}/link/sub"]
 
 
-@pytest.mark.needs("mounts")
-def test_an_idle_watch_holds_as_many_watches_across_mounts(place: Place, watch: Watch) -> None:
-    build(place.tree, {"a.py": "", "one/": None, "two/": None})
-    script = 'cd "$1"; mount -t tmpfs none one; mkdir one/x one/y; mount --bind one two'
-    prefix = within(unshare_options(), script, place.tree)
+@pytest.mark.needs("fuse", "nsenter")
+def test_po16_fuse_is_polled_below_a_root_and_as_one(place: Place, mounts: Mounts) -> None:
+    build(place.outside, {"backing/pkg/a.py": ""})
+    build(place.tree, {"remote/": None, "pkg/b.py": ""})
+    mounts.fuse(place.outside / "backing", place.tree / "remote", "sshfs")
+    prefix = mounts.prefix(place.tree)
+    assert "of these 2 remote/ poll (fuse.sshfs: others write to it)\n" in table(place, prefix=prefix)
+    found = findings(place, "remote", prefix=prefix)
+    [root] = found["roots"]
+    assert (root["type"], root["source"], root["parts"]) == ("fuse.sshfs", "poll", [])
+    assert root["watches"]["below"] == 0
+    said = table(place, "--backend=inotify", prefix=prefix, status=1)
+    assert "inotify does not tell of all that changes in" in said
+    assert mend(said) == "leave out --backend inotify"
+    mounts.kill_servers()
+    said = table(place, prefix=prefix, status=1)
+    assert "remote/ its server is gone\n" in said
+    assert mend(said) == "--ignore /remote/"
+
+
+@pytest.mark.needs("fuse", "nsenter")
+def test_watch_holds_as_many_watches_across_mounts(place: Place, mounts: Mounts, watch: Watch) -> None:
+    build(place.outside, {"backing/pkg/": None})
+    build(place.tree, {"a.py": "", "one/": None, "two/": None, "remote/": None})
+    mounts.tmpfs(place.tree / "one")
+    mounts.run("mkdir", place.tree / "one/x", place.tree / "one/y")
+    mounts.bind(place.tree / "one", place.tree / "two")
+    mounts.fuse(place.outside / "backing", place.tree / "remote")
+    prefix = mounts.prefix(place.tree)
     daemon = watch(prefix=prefix, read=[str(place.tree / "a.py"), str(place.tree / "marker.py")])
     needed = findings(place, prefix=prefix)["watches_needed"]
     daemon.wait_watches(needed, needed)
@@ -347,18 +353,18 @@ def test_a_directory_that_may_not_be_read(place: Place, watch: Watch) -> None:
     daemon.wait_watches(needed, needed)
 
 
-@pytest.mark.needs("unshare")
+@pytest.mark.needs("users")
 def test_more_watches_than_are_allowed_and_the_mend(place: Place) -> None:
     for number in range(30):
         (place.tree / f"d{number}").mkdir()
-    found = findings(place, prefix=limited("watches", 10), status=1)
+    found = findings(place, prefix=limited(watches=10), status=1)
     needed = found["watches_needed"]
     assert needed > 30
     assert found["limits"]["watches"] == {"sysctl": "user.max_inotify_watches", "value": 10, "used": 0}
     assert (
         found["limits"]["complete"] is False
     )  # who started the namespace is outside, and may have taken more
-    said = table(place, prefix=limited("watches", 10), status=1)
+    said = table(place, prefix=limited(watches=10), status=1)
     problem = re.sub("\n(?!mend)", " ", said[said.index("problem: ") :])
     assert (
         f"user.max_inotify_watches is 10, 0 are taken, {needed} are needed; {needed - 10} directories"
@@ -366,26 +372,26 @@ def test_more_watches_than_are_allowed_and_the_mend(place: Place) -> None:
     )
     enough = re.fullmatch(r"sudo sysctl user.max_inotify_watches=([0-9]+)", mend(said))
     assert enough is not None
-    assert table(place, prefix=limited("watches", int(enough[1]))).endswith("Nothing needs a mend.")
-    assert table(place, prefix=limited("watches", needed)).endswith("Nothing needs a mend.")
-    table(place, prefix=limited("watches", needed - 1), status=1)
+    assert table(place, prefix=limited(watches=int(enough[1]))).endswith("Nothing needs a mend.")
+    assert table(place, prefix=limited(watches=needed)).endswith("Nothing needs a mend.")
+    table(place, prefix=limited(watches=needed - 1), status=1)
 
 
-@pytest.mark.needs("unshare")
+@pytest.mark.needs("users")
 def test_no_instance_is_left_and_the_mend(place: Place) -> None:
-    said = table(place, prefix=limited("instances", 0), status=1)
+    said = table(place, prefix=limited(instances=0), status=1)
     assert "source poll (no inotify instance is left (EMFILE))\n" in said
     assert "user.max_inotify_instances is 0, 0 are taken; everything would be polled" in said.replace(
         "\n", " "
     )
     enough = re.match(r"sudo sysctl user.max_inotify_instances=([0-9]+), or ", mend(said))
     assert enough is not None
-    assert table(place, prefix=limited("instances", int(enough[1]))).endswith("Nothing needs a mend.")
-    in_need, in_plenty = (findings(place, prefix=limited("instances", n), status=n ^ 1) for n in (0, 1))
+    assert table(place, prefix=limited(instances=int(enough[1]))).endswith("Nothing needs a mend.")
+    in_need, in_plenty = (findings(place, prefix=limited(instances=n), status=n ^ 1) for n in (0, 1))
     assert in_need["watches_needed"] == in_plenty["watches_needed"] > 0
 
 
-@pytest.mark.needs("unshare")
+@pytest.mark.needs("users")
 def test_what_is_taken_by_others_of_the_same_user_is_missing(place: Place, watch: Watch) -> None:
     """The daemon and the doctor in one namespace: what the one has, the other does not get."""
     build(place.tree, {"a/b/c/": None})
@@ -394,7 +400,7 @@ def test_what_is_taken_by_others_of_the_same_user_is_missing(place: Place, watch
     for spare, status in ((0, 0), (-1, 1)):
         name = place.outside / f"found{spare}"
         script = f"{asked} >{name}.json; echo $? >{name}; exec sleep 1000"
-        daemon = watch(prefix=limited("watches", 2 * needed + spare), command=["sh", "-c", script])
+        daemon = watch(prefix=limited(watches=2 * needed + spare), command=["sh", "-c", script])
         daemon.wait(lambda name=name: name.exists() and name.read_text(), "the doctor")
         assert int(name.read_text()) == status
         found = json.loads(name.with_suffix(".json").read_text())
