@@ -30,6 +30,6 @@ def doctor_parser() -> Parser:
     doctor = new_parser("doctor", "", DESCRIPTION, EXAMPLES)
     add_what_to_watch(Group(doctor, "what would be watched"))
     output = Group(doctor, "output")
-    output.flag("--json", "print one JSON object")
+    output.flag("--json", "print one JSON object instead of a table")
     output.flag("-h, --help", "show this help", action=Help)
     return doctor

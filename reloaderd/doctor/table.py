@@ -21,17 +21,17 @@ LABEL = 13
 
 UNKNOWN = "not known"
 
-Row = tuple[str, str, str]
-"""A label, a number (or nothing) and a text."""
+Row = tuple[str, str, str, str]
+"""A label, a number (or nothing), what it is of, and what there is to say about that."""
 
 
 def text(checkup: Checkup, problems: Sequence[Problem]) -> str:
     """All that was found, with the problems at the end."""
     blocks = [_root(root, checkup) for root in checkup.roots]
-    width = max((len(number) for block in blocks for _, number, _ in block), default=0)
+    width = max((len(number) for block in blocks for _, number, *_ in block), default=0)
     lines: list[str] = []
     for root, block in zip(checkup.roots, blocks, strict=True):
-        lines += [escaped(root.path), *(_line(row, width) for row in block), ""]
+        lines += [escaped(root.path), *(line for row in block for line in _lines(row, width)), ""]
     limits = [*_limits(checkup)]
     lines += [*limits, ""] if limits else []
     for problem in problems:
@@ -41,37 +41,43 @@ def text(checkup: Checkup, problems: Sequence[Problem]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(row: Row, width: int) -> str:
-    label, number, rest = row
+def _lines(row: Row, width: int) -> list[str]:
+    """One line, or two where that would be too long."""
+    label, number, name, rest = row
     number = f"{number:>{width}} " if number else ""
-    return f"  {label:<{LABEL}}{number}{rest}".rstrip()
+    start = f"  {label:<{LABEL}}{number}"
+    for line in (f"{start}{name}  {rest}", f"{start}{name.rstrip()}  {rest}"):
+        if not rest or len(line) <= WIDTH:
+            return [line.rstrip()]
+    return [f"{start}{name}".rstrip(), f"{' ' * len(start)}  {rest}"]
 
 
 def _root(root: Root, checkup: Checkup) -> list[Row]:
     part = root.part
     system = f"{escaped(part.type)}, mounted on {escaped(part.mount)}" if part.type else UNKNOWN
     source = f"{source_of(part, checkup)} ({escaped(reason_of(part, checkup))})"
-    rows: list[Row] = [("file system", "", system), ("source", "", source)]
+    rows: list[Row] = [("file system", "", system, ""), ("source", "", source, "")]
     if not root.here:
         return rows
+    way = "(for the way to it)"
     if root.is_dir:
-        rows.append(("directories", _number(root.directories), ""))
+        rows.append(("directories", _number(root.directories), "", ""))
         skipped = f", {root.skipped:,} more do not" if root.skipped else ""
-        rows.append(("files", _number(root.files), "that count" + skipped))
-    way = f"({root.below:,} for its directories, {root.way:,} on the way to it and beside it)"
-    rows.append(("watches", _number(root.below + root.way), way if root.is_dir else "(on the way to it)"))
+        rows.append(("files", _number(root.files), f"that count{skipped}", ""))
+        way = f"({root.below:,} for its directories, {root.way:,} for the way to it)"
+    rows.append(("watches", _number(root.below + root.way), way, ""))
     return [*rows, *_parts(root, checkup), *_ignored(root), *_unreadable(root)]
 
 
 def _parts(root: Root, checkup: Checkup) -> Iterable[Row]:
     parts = sorted(root.parts, key=lambda part: (-part.directories, part.path))
     names = _padded([_name(root, part.path, part.directories > 0) for part in parts[:SHOWN]])
-    texts = []
-    for part, name in zip(parts, names, strict=False):
+    told = []
+    for part in parts[:SHOWN]:
         reason, type = reason_of(part, checkup), part.type or UNKNOWN
         reason = reason if reason.startswith(f"{type}: ") else f"{type}: {reason}"
-        texts.append(f"{name}  {source_of(part, checkup)} ({escaped(reason)})")
-    yield from _list("of these", [_number(part.directories) for part in parts], texts)
+        told.append(f"{source_of(part, checkup)} ({escaped(reason)})")
+    yield from _list("of these", [_number(part.directories) for part in parts], names, told)
 
 
 def _ignored(root: Root) -> Iterable[Row]:
@@ -81,32 +87,32 @@ def _ignored(root: Root) -> Iterable[Row]:
     places = "1 place" if len(root.ignored) == 1 else f"{len(root.ignored):,} places"
     total = sum(one.directories for one in root.ignored)
     short = "" if complete else " (+: too many to count them all)"
-    yield "ignored", _number(total, complete), f"directories in {places}{short}"
-    names = _padded([_name(root, one.path) for one in root.ignored[:SHOWN]])
-    texts = []
-    for one, name in zip(root.ignored, names, strict=False):
-        origin = one.origin.removeprefix(root.path.rstrip("/") + "/")
-        texts.append(f"{name}  {escaped(origin)}: {escaped(one.rule)}")
-    yield from _list("", [_number(one.directories, one.complete) for one in root.ignored], texts)
+    yield "ignored", _number(total, complete), f"directories in {places}{short}", ""
+    shown = root.ignored[:SHOWN]
+    names = _padded([_name(root, one.path) for one in shown])
+    inside = root.path.rstrip("/") + "/"
+    told = [f"{escaped(one.origin.removeprefix(inside))}: {escaped(one.rule)}" for one in shown]
+    yield from _list("", [_number(one.directories, one.complete) for one in root.ignored], names, told)
 
 
 def _unreadable(root: Root) -> Iterable[Row]:
     if not root.unreadable:
         return
     count = len(root.unreadable)
-    yield "not watched", _number(count), "directory" if count == 1 else "directories"
+    yield "not watched", _number(count), "directory" if count == 1 else "directories", ""
     names = _padded([_name(root, one.path) for one in root.unreadable[:SHOWN]])
-    texts = [f"{name}  {watch_failure(one.error)}" for one, name in zip(root.unreadable, names, strict=False)]
-    yield from _list("", [" "] * count, texts)
+    # without what is said there of the time to come
+    told = [watch_failure(one.error).partition(" (")[0] for one in root.unreadable[:SHOWN]]
+    yield from _list("", [" "] * count, names, told)
 
 
-def _list(label: str, numbers: Sequence[str], texts: Sequence[str]) -> Iterable[Row]:
+def _list(label: str, numbers: Sequence[str], names: Sequence[str], told: Sequence[str]) -> Iterable[Row]:
     """The first rows of a list, and how many there are more."""
-    for number, one in zip(numbers, texts, strict=False):
-        yield label, number, one
+    for number, name, rest in zip(numbers, names, told, strict=False):
+        yield label, number, name, rest
         label = ""
-    if len(numbers) > len(texts):
-        yield "", " ", f"and {len(numbers) - len(texts):,} more (--json tells of more)"
+    if len(numbers) > len(names):
+        yield "", " ", f"and {len(numbers) - len(names):,} more (--json tells of more)", ""
 
 
 def _name(root: Root, path: str, is_dir: bool = True) -> str:

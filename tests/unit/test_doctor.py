@@ -137,7 +137,7 @@ def test_a_table() -> None:
   source       inotify (the kernel sees all writers)
   directories   1,235
   files         9,876 that count, 12 more do not
-  watches       1,205 (1,201 for its directories, 4 on the way to it and beside it)
+  watches       1,205 (1,201 for its directories, 4 for the way to it)
   of these         34 mnt/  poll (fuse.sshfs: others write to it)
                     1 tmp/  inotify (tmpfs: the kernel sees all writers)
   ignored      50,218 directories in 3 places
@@ -145,12 +145,12 @@ def test_a_table() -> None:
                     3 build/         .gitignore:3: /build/
                     1 x/             /home/.gitignore:1: x
   not watched       1 directory
-                      db/  permission denied (it will be watched once it is readable)
+                      db/  permission denied
 
 /p/a.py
   file system  ext4, mounted on /
   source       inotify (the kernel sees all writers)
-  watches           2 (on the way to it)
+  watches           2 (for the way to it)
 
 limits of this user             allowed   taken   needed
 fs.inotify.max_user_watches       8,192       5    1,206
@@ -177,6 +177,17 @@ def test_the_docs_show_a_problem_as_it_is_told() -> None:
     assert shown is not None
     found = checkup(needed=3012, watches=Allowance("fs.inotify.max_user_watches", 8192, 6100))
     assert table.text(found, problems(found)).endswith(shown[1])
+
+
+def test_a_line_that_would_be_too_long_is_two() -> None:
+    long = "a/" * 25 + "node_modules"
+    ignored = [
+        Ignored(f"/p/{long}", 12, True, "node_modules", "default ignores"),
+        Ignored("/p/b", 2, True, "b", "c:1"),
+    ]
+    said = table.text(checkup(root(ignored=ignored)), [])
+    assert f"               12 {long}/\n                    default ignores: node_modules\n" in said
+    assert "                2 b/  c:1: b\n" in said
 
 
 def test_what_was_not_counted_to_the_end_is_said() -> None:
