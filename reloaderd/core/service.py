@@ -11,10 +11,10 @@ from __future__ import annotations
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
-from reloaderd.core.reasons import signal_name
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
+from reloaderd.core.telling import changed, environ, watching
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
@@ -41,17 +41,11 @@ from reloaderd.events import (
 )
 from reloaderd.settings import ServiceSettings
 
-LISTED = 100
-"""Paths that a log line names at most."""
-
-ENVIRON_LIMIT = 32 * 1024
-"""Bytes of RELOADERD_CHANGED: execve(2) allows 128 KiB a string and 6 MB in all."""
+REWALK_PAUSE = 1.0
+"""Seconds between two looks at everything, however often the queue overflows."""
 
 COVER_QUIET = 0.2
 """Seconds after which it is told that something else is polled: a tree is armed anew in slices (20 ms)."""
-
-REWALK_PAUSE = 1.0
-"""Seconds between two looks at everything, however often the queue overflows."""
 
 
 class Service:
@@ -171,40 +165,29 @@ class Service:
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
         self.watcher.coverage.settle(self.watcher.is_watched)
-        commands = [self._tell_watching(), *self.watcher.coverage.complain()]
+        commands = [watching(self.settings, self.watcher, self._source), *self.watcher.coverage.complain()]
         if self.settings.dry_run:
             self.watcher.baseline(now)
             return commands
         return commands + self.supervisor.change(now)
 
-    def _tell_watching(self) -> Command:
-        watcher = self.watcher
-        fields = {
-            "roots": list(self.settings.roots),
-            "source": "poll" if watcher.coverage.covers(len(watcher.tree)) else self._source,
-            "directories": len(watcher.tree),
-            "watches": watcher.watches(),
-            "polled": watcher.coverage.parts(),
-        }
-        return Report("watching", self.settings.name, fields)
-
     def _covered(self) -> list[Command]:
         """Something is polled that was not, or the other way round."""
-        told = [self._tell_watching()] if self.watcher.coverage.settle(self.watcher.is_watched) else []
+        news = self.watcher.coverage.settle(self.watcher.is_watched)
+        told = [watching(self.settings, self.watcher, self._source)] if news else []
         return [*told, *self.watcher.coverage.complain()]
 
     # Starting
 
     def _launch(self, now: float) -> list[Command]:
         late = self.debounce.take()
-        commands = self._changed(late, "restart") if late and self.supervisor.run else []
+        told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
         self._since = self._since if self._since is not None else (self.debounce.first if late else None)
         paths = dict.fromkeys([*self._cause.paths, *late.paths])
         since, self._since, self._cause = self._since, None, Batch()
-        environ = {"RELOADERD_CHANGED": _joined(paths), "RELOADERD_CHANGED_COUNT": str(len(paths))}
         self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
-        return commands + self.supervisor.launch(environ, since, now)
+        return told + self.supervisor.launch(environ(paths), since, now)
 
     def restart(self, now: float) -> list[Command]:
         """Someone asks for a restart."""
@@ -266,8 +249,8 @@ class Service:
 
     def _act(self, batch: Batch, restarts: bool, first: float, now: float) -> list[Command]:
         if not restarts:
-            return self._changed(batch, "signal") + self._signals(batch)
-        commands = self._changed(batch, "restart")
+            return [changed(self.settings, batch, "signal"), *self._signals(batch)]
+        commands = [changed(self.settings, batch, "restart")]
         if self.settings.dry_run:
             self.watcher.baseline(now + SETTLING)
             return commands
@@ -300,36 +283,7 @@ class Service:
         )
         return [Report("warning", self.settings.name, {"text": text, "path": path})]
 
-    def _changed(self, batch: Batch, action: str) -> list[Command]:
-        paths = batch.paths
-        deciding = batch.by_action(action) or batch.by_action("restart")
-        if action == "signal":
-            signums = dict.fromkeys(verdict.signum for _, verdict in deciding)
-            action = ",".join(f"signal:{signal_name(signum).removeprefix('SIG')}" for signum in signums)
-        rule, origin = (deciding[0][1].rule, deciding[0][1].origin) if deciding else ("", "")
-        fields = {
-            "paths": paths[:LISTED],
-            "count": len(paths),
-            "rule": rule,
-            "origin": origin,
-            "action": action,
-            "dry_run": self.settings.dry_run,
-        }
-        return [Report("changed", self.settings.name, fields)]
-
 
 OVERFLOWED = (
     "the kernel dropped events (more than fs.inotify.max_queued_events at once); looking at everything again"
 )
-
-
-def _joined(paths: dict[str, None]) -> str:
-    """As many whole paths as fit, one a line."""
-    size = 0
-    kept: list[str] = []
-    for path in paths:
-        size += len(path.encode("utf-8", "surrogateescape")) + 1
-        if size > ENVIRON_LIMIT:
-            break
-        kept.append(path)
-    return "\n".join(kept)

@@ -4,8 +4,8 @@ from signal import SIGUSR1, SIGUSR2
 
 from reloaderd.commands import Report, SignalChild
 from reloaderd.core.debounce import LOCK_CAP
-from reloaderd.core.service import ENVIRON_LIMIT, LISTED
 from reloaderd.core.supervisor import State
+from reloaderd.core.telling import ENVIRON_LIMIT, LISTED
 from reloaderd.events import KeeperDied, Kind
 from reloaderd.settings import On, Pattern, RuleSettings
 from tests.support import model as op

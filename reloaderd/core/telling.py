@@ -1,0 +1,60 @@
+"""What is told: of a batch to the person and to the run that it causes, and of what is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from reloaderd.commands import Command, Report
+from reloaderd.core.batch import Batch
+from reloaderd.core.reasons import signal_name
+from reloaderd.core.watcher import Watcher
+from reloaderd.settings import ServiceSettings
+
+LISTED = 100
+"""Paths that a log line names at most."""
+
+ENVIRON_LIMIT = 32 * 1024
+"""Bytes of RELOADERD_CHANGED: execve(2) allows 128 KiB a string and 6 MB in all."""
+
+
+def watching(settings: ServiceSettings, watcher: Watcher, source: str) -> Command:
+    """What is watched, and by which means; `source` is the name of the kernel's source."""
+    fields = {
+        "roots": list(settings.roots),
+        "source": "poll" if watcher.coverage.covers(len(watcher.tree)) else source,
+        "directories": len(watcher.tree),
+        "watches": watcher.watches(),
+        "polled": watcher.coverage.parts(),
+    }
+    return Report("watching", settings.name, fields)
+
+
+def changed(settings: ServiceSettings, batch: Batch, action: str) -> Command:
+    """A batch has settled; `action` is what it does, in the words of the rule that decided."""
+    paths = batch.paths
+    deciding = batch.by_action(action) or batch.by_action("restart")
+    if action == "signal":
+        signums = dict.fromkeys(verdict.signum for _, verdict in deciding)
+        action = ",".join(f"signal:{signal_name(signum).removeprefix('SIG')}" for signum in signums)
+    rule, origin = (deciding[0][1].rule, deciding[0][1].origin) if deciding else ("", "")
+    fields = {
+        "paths": paths[:LISTED],
+        "count": len(paths),
+        "rule": rule,
+        "origin": origin,
+        "action": action,
+        "dry_run": settings.dry_run,
+    }
+    return Report("changed", settings.name, fields)
+
+
+def environ(paths: Collection[str]) -> dict[str, str]:
+    """The variables that tell a run what it was started for: as many whole paths as fit, one a line."""
+    size = 0
+    kept: list[str] = []
+    for path in paths:
+        size += len(path.encode("utf-8", "surrogateescape")) + 1
+        if size > ENVIRON_LIMIT:
+            break
+        kept.append(path)
+    return {"RELOADERD_CHANGED": "\n".join(kept), "RELOADERD_CHANGED_COUNT": str(len(paths))}
