@@ -123,7 +123,8 @@ class Loop:
 
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
-        self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name)
+        late = self._settings.poll_interval
+        self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name, late)
         adapters: list[Any] = [self._signals, self._mounts, self._source, *self._children.values()]
         for adapter in adapters:
             self._selector.register(adapter, selectors.EVENT_READ, adapter)

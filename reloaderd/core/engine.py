@@ -60,10 +60,14 @@ class Engine:
     """All services, the signals to reloaderd, and whose turn the terminal is."""
 
     def __init__(
-        self, settings: Sequence[ServiceSettings], has_terminal: bool, source: str = "inotify"
+        self,
+        settings: Sequence[ServiceSettings],
+        has_terminal: bool,
+        source: str = "inotify",
+        late: float = 0.0,
     ) -> None:
-        """`source` is the name of the kernel's source."""
-        self.services = {one.name: Service(one, source) for one in settings}
+        """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
+        self.services = {one.name: Service(one, source, late) for one in settings}
         self._has_terminal = has_terminal
         self._asks: str | None = None  # the service whose child asked for the terminal
         self._lent = False

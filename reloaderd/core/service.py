@@ -51,10 +51,11 @@ COVER_QUIET = 0.2
 class Service:
     """What the engine knows of one service."""
 
-    def __init__(self, settings: ServiceSettings, source: str) -> None:
-        """`source` is the name of the kernel's source."""
+    def __init__(self, settings: ServiceSettings, source: str, late: float) -> None:
+        """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
         self.settings = settings
         self._source = source
+        self._late = late
         self.watcher = Watcher(settings)
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
@@ -269,7 +270,8 @@ class Service:
     def _storm(self, batch: Batch, now: float) -> float:
         if self.settings.dry_run or not self.supervisor.run:
             return 0.0
-        return self._storms.delay(batch.paths, now - self.supervisor.started_at)
+        late = self._late if self.watcher.coverage else 0.0
+        return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)
 
     def _name_storm(self, delay: float) -> list[Command]:
         path = self._storms.to_name()
