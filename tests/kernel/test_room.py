@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
 from reloaderd.kernel import sources
 from reloaderd.kernel.mounts import Mounts
@@ -143,4 +144,55 @@ def test_without_an_instance_all_is_polled_until_there_is_one(tmp_path: Path) ->
         assert chosen.name == "inotify" and chosen.arm(path) < FIRST_WATCH
     finally:
         chosen.close()
+        mounts.close()
+
+
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of sources whose package is not installed."""
+    names: set[str] = set()
+
+    def open_one(name: str) -> Kernel:
+        if name in names:
+            raise ImportError(name)
+        opened = Kernel()
+        opened.name = name
+        return opened
+
+    monkeypatch.setattr(sources, "_source", open_one)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("without", "name", "why"),
+    [
+        ((), "inotify", ""),
+        (("inotify",), "pyinotify", ""),
+        (("inotify", "pyinotify"), "poll", "no inotify package"),
+    ],
+)
+def test_the_next_source_is_taken_where_a_package_is_missing(
+    without: Sequence[str], name: str, why: str, missing: set[str], tmp_path: Path
+) -> None:
+    missing.update(without)
+    Kernel.room = 1
+    mounts = Mounts()
+    chosen = Sources("auto", 100.0, mounts)
+    try:
+        assert chosen.name == name
+        assert chosen.reason(chosen.arm(str(tmp_path))) == why
+    finally:
+        chosen.close()
+        mounts.close()
+
+
+@pytest.mark.parametrize("name", ["inotify", "pyinotify"])
+def test_a_source_that_was_asked_for_must_be_there(name: str, missing: set[str]) -> None:
+    missing.add(name)
+    mounts = Mounts()
+    try:
+        with pytest.raises(ReloaderdError) as caught:
+            Sources(name, 100.0, mounts)
+        assert name in caught.value.message and "pip install" in caught.value.hint
+    finally:
         mounts.close()
