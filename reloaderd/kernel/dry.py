@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reloaderd.events import Event
-from reloaderd.kernel.poller import FIRST_WATCH, Poller
+from reloaderd.kernel.poller import Poller
 from reloaderd.kernel.reach import reaching
-from reloaderd.kernel.source import Source
+from reloaderd.kernel.source import FIRST_POLLED, Source
 
 
 class DrySource:
@@ -79,4 +79,4 @@ class DryPoller(DrySource):
 
 def stand_in(source: Any) -> DrySource:
     """What takes the place of `source` and only counts."""
-    return DryPoller(source, FIRST_WATCH) if isinstance(source, Poller) else DrySource(source)
+    return DryPoller(source, FIRST_POLLED) if isinstance(source, Poller) else DrySource(source)

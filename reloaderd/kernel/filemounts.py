@@ -13,10 +13,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from reloaderd.events import EntryChanged, Event, FileDetached
-from reloaderd.kernel.poller import Poller
 from reloaderd.kernel.source import CONTENT
+
+if TYPE_CHECKING:  # it is imported when it is needed, which in most trees is never
+    from reloaderd.kernel.poller import Poller
 
 BY_ITSELF = "mounted by itself"
 """Why such a file is polled."""
@@ -27,7 +30,8 @@ class FileMounts:
 
     def __init__(self, interval: float) -> None:
         """`interval` as of `Poller`."""
-        self._poller = Poller(interval)
+        self._interval = interval
+        self._poller: Poller | None = None
         self._points: dict[str, list[str]] = {}  # directory -> names in it that are mount points
         self._looks: dict[int, int] = {}  # watch of a directory -> that of the poller
         self._seen_in: dict[int, int] = {}  # the other way round
@@ -35,7 +39,7 @@ class FileMounts:
     @property
     def deadline(self) -> float | None:
         """When `read` has something to look at."""
-        return self._poller.deadline
+        return self._poller.deadline if self._poller else None
 
     def are_at(self, points: Iterable[str]) -> None:
         """The mount points that there are; which of them are files is asked where it matters."""
@@ -68,19 +72,27 @@ class FileMounts:
     def armed(self, directory: str, watch: int) -> None:
         """`directory` was armed: look at those in it, and at no others any more."""
         self.drop(watch)
-        for name in filter(lambda name: self.is_one(directory, name), self._points.get(directory, ())):
-            self._looks[watch] = look = self._poller.hold(directory, name, CONTENT)
-            self._seen_in[look] = watch
+        for name in self._points.get(directory, ()):
+            if self.is_one(directory, name):
+                self._looks[watch] = look = self._look_at(directory, name)
+                self._seen_in[look] = watch
+
+    def _look_at(self, directory: str, name: str) -> int:
+        if self._poller is None:
+            self._poller = Poller(self._interval)
+        return self._poller.hold(directory, name, CONTENT)
 
     def drop(self, watch: int) -> None:
         """The directory is not watched any more."""
         look = self._looks.pop(watch, None)
-        if look is not None:
+        if self._poller and look is not None:
             del self._seen_in[look]
             self._poller.drop(look)
 
     def read(self) -> Sequence[Event]:
         """What became of them, under the watches of the directories."""
+        if self._poller is None:
+            return ()
         return [
             event._replace(watch=self._seen_in[event.watch])
             for event in self._poller.read()
@@ -89,4 +101,5 @@ class FileMounts:
 
     def close(self) -> None:
         """Look no more."""
-        self._poller.close()
+        if self._poller:
+            self._poller.close()

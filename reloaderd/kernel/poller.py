@@ -5,7 +5,6 @@ Facts:
 - A scan sees states, not acts: what lies between two of them is one change, and an act that is cut in two by
   one is two.  So a scan that finds something is soon followed by another.
 - A directory that cannot be read for a while (its mode, a server that does not answer) has not changed.
-- inotify counts its watches up from 1 and ends at 2**31 (inotify(7)); ours begin above that.
 
 So: one look a name, compared whole, in slices that take 5 % of a core at most.
 """
@@ -21,8 +20,7 @@ from collections.abc import Iterable, Sequence
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, WatchEnded, WatchMoved
 from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
 from reloaderd.kernel.reach import reaching
-
-FIRST_WATCH = 1 << 32
+from reloaderd.kernel.source import FIRST_POLLED
 
 SLICE = 0.005
 """Seconds of scanning after which events of others get their turn: an editor's save takes as long."""
@@ -133,7 +131,7 @@ class Poller:
         self._directories: dict[int, _Directory] = {}
         self._watches: dict[tuple[int, int], int] = {}
         self._at: dict[str, int] = {}  # path -> watch
-        self._latest = FIRST_WATCH
+        self._latest = FIRST_POLLED
         self._left: list[int] = []  # of the scan that goes on
         self._began = 0.0
         self._found = False

@@ -49,3 +49,6 @@ COMING = 2
 
 CONTENT = 3
 """Interest: the same, and that the file of that name is written or touched."""
+
+FIRST_POLLED = 1 << 32
+"""The watches of the poller are above this: inotify counts up from 1 and ends at 2**31 (inotify(7))."""

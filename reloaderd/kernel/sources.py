@@ -17,7 +17,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_PACKAGE
 from reloaderd.errors import ReloaderdError
@@ -25,9 +25,11 @@ from reloaderd.events import Event, WatchStale
 from reloaderd.kernel.choice import Choice
 from reloaderd.kernel.filemounts import BY_ITSELF, FileMounts
 from reloaderd.kernel.mounts import Mounts
-from reloaderd.kernel.poller import FIRST_WATCH, Poller
 from reloaderd.kernel.reach import reaching
-from reloaderd.kernel.source import CONTENT, GOING, Source
+from reloaderd.kernel.source import CONTENT, FIRST_POLLED, GOING, Source
+
+if TYPE_CHECKING:  # it is imported when it is needed, which in most trees is never
+    from reloaderd.kernel.poller import Poller
 
 RETRY = 5.0
 """Seconds between two attempts to do without polling: it costs one call."""
@@ -69,7 +71,8 @@ class Sources:
         self._mounts = mounts
         self._choice = Choice(mounts, everywhere)
         self._instead = instead or (lambda source: source)
-        self._poller: Poller = self._instead(Poller(interval))
+        self._interval = interval
+        self._poller: Poller | None = None
         self._files = FileMounts(interval)
         self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
         self._retry_at: float | None = None
@@ -82,12 +85,13 @@ class Sources:
     @property
     def name(self) -> str:
         """The source of what is not polled."""
-        return self._kernel.name if self._kernel else self._poller.name
+        return self._kernel.name if self._kernel else "poll"
 
     @property
     def deadline(self) -> float | None:
         """When `read` has something to do though no descriptor is readable."""
-        instants = (self._poller.deadline, self._files.deadline, self._retry_at)
+        look = self._poller.deadline if self._poller else None
+        instants = (look, self._files.deadline, self._retry_at)
         return min((instant for instant in instants if instant is not None), default=None)
 
     def fileno(self) -> int:
@@ -96,7 +100,8 @@ class Sources:
     def read(self) -> Sequence[Event]:
         events = self._kernel.read() if self._kernel else ()
         if self.deadline is not None:
-            events = [*events, *self._poller.read(), *self._files.read(), *self._try_again()]
+            looked = self._poller.read() if self._poller else ()
+            events = [*events, *looked, *self._files.read(), *self._try_again()]
         return events
 
     def arm(self, path: str) -> int:
@@ -112,7 +117,7 @@ class Sources:
                 if self._files.concern(path, watch):
                     self._files.armed(path, watch)
                 return watch
-        return self._polled(self._poller.arm(path), why)
+        return self._polled(self._polling().arm(path), why)
 
     def hold(self, path: str, name: str, interest: int) -> int:
         why = BY_ITSELF if interest == CONTENT and self._files.is_one(path, name) else self._why(path)
@@ -121,18 +126,19 @@ class Sources:
                 return self._kernel.hold(path, name, interest)  # type: ignore[union-attr]
             except OSError as error:
                 why = _limit(error)
-        return self._polled(self._poller.hold(path, name, interest), why)
+        return self._polled(self._polling().hold(path, name, interest), why)
 
     def drop(self, watch: int) -> None:
-        if watch >= FIRST_WATCH:
-            self._poller.drop(watch)
+        if watch >= FIRST_POLLED:
+            self._polling().drop(watch)
             self._reasons.pop(watch, None)
         elif self._kernel:
             self._kernel.drop(watch)
             self._files.drop(watch)
 
     def close(self) -> None:
-        self._poller.close()
+        if self._poller:
+            self._poller.close()
         self._files.close()
         self._epoll.close()
         if self._kernel:
@@ -140,13 +146,13 @@ class Sources:
 
     def reason(self, watch: int) -> str:
         """Why the directory that `watch` stands for is polled; empty where it is not."""
-        return self._reasons.get(watch, "") if watch >= FIRST_WATCH else ""
+        return self._reasons.get(watch, "") if watch >= FIRST_POLLED else ""
 
     def polled(self, directories: Iterable[tuple[str, int]]) -> Mapping[str, str]:
         """Of these paths and watches, and of the files in them, those that are polled, and why."""
         found: dict[str, str] = {}
         for path, watch in directories:
-            if watch >= FIRST_WATCH:
+            if watch >= FIRST_POLLED:
                 found[path] = self._reasons.get(watch, "")
             else:
                 found |= self._files.in_directory(path)
@@ -184,7 +190,14 @@ class Sources:
                 return self._kernel.arm(there)
             except OSError as error:
                 why = _limit(error)
-        return self._polled(self._poller.arm(path), why)
+        return self._polled(self._polling().arm(path), why)
+
+    def _polling(self) -> Poller:
+        if self._poller is None:
+            from reloaderd.kernel.poller import Poller
+
+            self._poller = self._instead(Poller(self._interval))
+        return self._poller
 
     def _polled(self, watch: int, why: str) -> int:
         self._reasons[watch] = why
@@ -209,7 +222,7 @@ class Sources:
         return [WatchStale(watch, self.name) for watch in limited[:SLICE]]
 
     def _has_room(self, watch: int) -> bool:
-        path = self._poller.path(watch)
+        path = self._polling().path(watch)
         if self._kernel is None:
             self._open()
             self._point()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, WatchEnded, WatchMoved
-from reloaderd.kernel.poller import FIRST_WATCH, REST, SLICE, Poller
-from reloaderd.kernel.source import CONTENT, GOING, LEAVING
+from reloaderd.kernel.poller import REST, SLICE, Poller
+from reloaderd.kernel.source import CONTENT, FIRST_POLLED, GOING, LEAVING
 from tests.support.sources import LATIN, typed
 from tests.support.waiting import wait_until
 
@@ -58,7 +58,7 @@ def entry(watch: int, name: str, kind: Kind, is_dir: bool = False) -> tuple[obje
 
 def test_nothing_is_told_where_nothing_was_done(poller: Poller, tree: Path) -> None:
     assert poller.deadline is None and poller.fileno() == -1
-    assert poller.arm(str(tree)) >= FIRST_WATCH
+    assert poller.arm(str(tree)) >= FIRST_POLLED
     for _ in range(3):
         (tree / "a.py").read_text()
         assert look(poller) == []

@@ -13,7 +13,7 @@ from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
 from reloaderd.kernel import sources
 from reloaderd.kernel.mounts import Mounts
-from reloaderd.kernel.poller import FIRST_WATCH
+from reloaderd.kernel.source import FIRST_POLLED
 from reloaderd.kernel.sources import RETRY, Sources
 
 
@@ -88,9 +88,9 @@ def retried(chosen: Sources) -> Sequence[Event]:
 def test_what_has_no_room_is_polled(error: int, chosen: Sources, tmp_path: Path) -> None:
     Kernel.room, Kernel.error = 2, error
     watches = [chosen.arm(path) for path in directories(tmp_path, 4)]
-    assert [watch >= FIRST_WATCH for watch in watches] == [False, False, True, True]
+    assert [watch >= FIRST_POLLED for watch in watches] == [False, False, True, True]
     assert [chosen.reason(watch) for watch in watches] == ["", "", *[errno.errorcode[error]] * 2]
-    assert chosen.hold(str(tmp_path), "name", sources.GOING) >= FIRST_WATCH
+    assert chosen.hold(str(tmp_path), "name", sources.GOING) >= FIRST_POLLED
 
 
 def test_any_other_error_is_one(chosen: Sources, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_with_room_again_the_polled_ones_are_to_be_armed_anew(chosen: Sources, t
     stale = retried(chosen)
     assert stale == [WatchStale(watch, "inotify") for watch in watches]
     again = [chosen.arm(path) for path in paths]
-    assert [watch >= FIRST_WATCH for watch in again] == [False, False, True]
+    assert [watch >= FIRST_POLLED for watch in again] == [False, False, True]
     for watch in watches[:2]:
         chosen.drop(watch)
     assert [chosen.reason(watch) for watch in again] == ["", "", "ENOSPC"]
@@ -141,7 +141,7 @@ def test_without_an_instance_all_is_polled_until_there_is_one(tmp_path: Path) ->
         assert chosen.reason(watch) == "EMFILE"
         Kernel.refuses, Kernel.room = 0, 1
         assert retried(chosen) == [WatchStale(watch, "inotify")]
-        assert chosen.name == "inotify" and chosen.arm(path) < FIRST_WATCH
+        assert chosen.name == "inotify" and chosen.arm(path) < FIRST_POLLED
     finally:
         chosen.close()
         mounts.close()

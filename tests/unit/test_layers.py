@@ -55,7 +55,7 @@ SIBLINGS = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
-    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
+    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
