@@ -41,6 +41,12 @@ class FileDetached(NamedTuple):
     name: str
 
 
+class Looked(NamedTuple):
+    """A source that polls found something and looks again soon, or (`settled`) found nothing more."""
+
+    settled: bool
+
+
 class WatchEnded(NamedTuple):
     """The kernel will say nothing more under `watch`."""
 
@@ -264,6 +270,7 @@ class TerminalClosed(NamedTuple):
 Event = (
     EntryChanged
     | FileDetached
+    | Looked
     | WatchEnded
     | WatchMoved
     | WatchStale

@@ -70,6 +70,10 @@ class Coverage:
         """Which limit it is that was hit; it may be out of the way by now."""
         return [self._warning(*event[1:])] if event.why in self._reasons.values() else []
 
+    def is_polled(self, path: str) -> bool:
+        """Whether a file's changes are learnt by looking."""
+        return path in self._reasons or parent(path) in self._reasons
+
     def covers(self, paths: int) -> bool:
         """Whether so many paths are all that there are, and each is polled."""
         return 0 < paths <= len(self._reasons)

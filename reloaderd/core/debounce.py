@@ -6,6 +6,8 @@ Rules (DESIGN 6.3):
   500 ms at most: who restarts in storms or works in steps is given time to finish.
 - A batch never waits longer than the limit after its first change, but for a hold.
 - While a version control lock is held the batch is held, 60 s at most: one checkout, one restart.
+- What was learnt by polling waits for the look that finds nothing more, half a second at most: a look may
+  have cut one act in two.
 - A number instead of `auto` is a plain quiet time, and the limit grows with it; 0 acts on the first event.
 """
 
@@ -26,6 +28,10 @@ LIMIT = 2.0
 PATIENCE = 4
 """A plain quiet time of more than half a second: the limit is so many of it."""
 
+LOOKING = 0.500
+"""Seconds after the first change for which another look is waited for: in trees of up to 5,000 files or so it
+comes before (kernel.poller rests for 19 times as long as it looks)."""
+
 MEMORY = 1.0
 """Seconds for which a restart or a released lock makes the quiet time longer."""
 
@@ -44,6 +50,8 @@ class Debounce:
         self._recent: list[float] = []
         self._locks: dict[int, float] = {}
         self._held_until = 0.0
+        self._looking = False  # a source that polls found something and looks again
+        self._waits_for_looks = False
         self.batch = Batch()
 
     @property
@@ -63,7 +71,16 @@ class Debounce:
         """The pending batch; an empty one takes its place."""
         batch, self.batch = self.batch, Batch()
         self._held_until = 0.0
+        self._waits_for_looks = False
         return batch
+
+    def looked(self, settled: bool) -> None:
+        """A source that polls found something, or nothing more."""
+        self._looking = not settled
+
+    def wait_for_looks(self) -> None:
+        """Something of the pending batch was learnt by polling."""
+        self._waits_for_looks = self._quiet is None
 
     def restarted(self, now: float) -> None:
         """A restart was set going: the next ones may well be of the same storm."""
@@ -101,6 +118,8 @@ class Debounce:
         if not self.batch:
             return None
         due = self.undisturbed(now)
+        if self._looking and self._waits_for_looks:
+            due = max(due, self._first + LOOKING)
         if self._locks:
             caps = [since + LOCK_CAP for since in self._locks.values()]
             due = max([due, *(cap for cap in caps if now < cap)])

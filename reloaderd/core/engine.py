@@ -43,6 +43,7 @@ from reloaderd.events import (
     EventsLost,
     FileDetached,
     KeeperDied,
+    Looked,
     MountsChanged,
     RunGone,
     SignalArrived,
@@ -85,7 +86,7 @@ class Engine:
         match event:
             case EntryChanged() | WatchEnded() | WatchMoved() | WatchStale() | EventsLost():
                 commands = self._of_a_source(event, now)
-            case FileDetached() | MountsChanged():
+            case FileDetached() | Looked() | MountsChanged():
                 commands = self._of_a_source(event, now)
             case SignalArrived():
                 commands = self._signal(event.signum, now)

@@ -31,6 +31,7 @@ from reloaderd.events import (
     KeeperDied,
     Kind,
     LimitRead,
+    Looked,
     MountsChanged,
     RepositoryFound,
     RunGone,
@@ -106,6 +107,9 @@ class Service:
                 return watcher.watch_stale(event)
             case MountsChanged():
                 return watcher.mounts_changed(event)
+            case Looked():
+                self.debounce.looked(event.settled)
+                return []
             case LimitRead():
                 return watcher.coverage.limit_read(event)
             case EventsLost():
@@ -162,6 +166,8 @@ class Service:
             verdict = watcher.rules.verdict(change.path)
             if verdict.action != "ignore":
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
+                if watcher.coverage and watcher.coverage.is_polled(change.path):
+                    self.debounce.wait_for_looks()
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True

@@ -17,7 +17,7 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 
-from reloaderd.events import EntryChanged, Event, FileDetached, Kind, WatchEnded, WatchMoved
+from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
 from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import FIRST_POLLED
@@ -135,6 +135,7 @@ class Poller:
         self._left: list[int] = []  # of the scan that goes on
         self._began = 0.0
         self._found = False
+        self._settled = True
         self.deadline: float | None = None
         """When `read` has something to look at; None while nothing is watched."""
 
@@ -158,8 +159,17 @@ class Poller:
             if directory is not None:
                 events += self._scan(watch, directory)
         self._found = self._found or bool(events)
+        events += self._looked()
         self._plan((time.thread_time() - cpu) * REST)
         return events
+
+    def _looked(self) -> Sequence[Event]:
+        """What a whole scan says, or the first of it that finds something."""
+        settled = not self._found and (self._settled or not self._left)
+        if settled == self._settled:
+            return ()
+        self._settled = settled
+        return (Looked(settled),)
 
     def arm(self, path: str) -> int:
         with reaching(path) as there:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reloaderd.events import EntryChanged, Event, FileDetached, Kind, WatchEnded, WatchMoved
+from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
 from reloaderd.kernel.poller import REST, SLICE, Poller
 from reloaderd.kernel.source import CONTENT, FIRST_POLLED, GOING, LEAVING
 from tests.support.sources import LATIN, typed
@@ -45,7 +45,7 @@ def look(poller: Poller) -> list[Event]:
     while poller._left:
         poller.deadline = 0.0
         events += poller.read()
-    return events
+    return [event for event in events if not isinstance(event, Looked)]
 
 
 def told(poller: Poller) -> list[tuple[object, ...]]:
@@ -167,7 +167,7 @@ def scan(poller: Poller, *watches: int) -> list[tuple[object, ...]]:
     """What a scan of these alone tells, as if the others had been looked at just before."""
     poller._left = list(watches)
     poller.deadline = 0.0
-    return typed(*poller.read())
+    return typed(*(event for event in poller.read() if not isinstance(event, Looked)))
 
 
 def test_a_directory_that_was_seen_gone_is_told_though_its_like_is_there_when_its_parent_is_looked_at(
@@ -247,10 +247,27 @@ def test_it_looks_by_itself_when_it_is_time(poller: Poller, tree: Path) -> None:
 
     def read() -> bool:
         seen.extend(poller.read())
-        return bool(seen)
+        return Looked(True) in seen
 
-    wait_until(read, "a look")
-    assert seen == [EntryChanged(watch, "n", Kind.CREATED, False)]
+    wait_until(read, "a look that finds nothing more")
+    assert seen == [EntryChanged(watch, "n", Kind.CREATED, False), Looked(False), Looked(True)]
+
+
+def test_it_is_settled_when_a_whole_scan_found_nothing(poller: Poller, tree: Path) -> None:
+    watches = [poller.arm(str(tree)), poller.arm(str(tree / "d"))]
+    (tree / "d" / "n").touch()
+
+    def looked(*scanned: int) -> list[Event]:
+        poller._left = list(scanned)
+        poller.deadline, poller._found = 0.0, False
+        return [event for event in poller.read() if isinstance(event, Looked)]
+
+    assert looked(watches[0]) == []
+    assert looked(*watches) == [Looked(False)]
+    (tree / "d" / "n").unlink()
+    assert looked(*watches) == []
+    assert looked(*watches) == [Looked(True)]
+    assert looked(*watches) == []
 
 
 def test_it_rests_for_most_of_the_time(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reloaderd.core.debounce import LIMIT, LOCK_CAP, LONE_QUIET, MAX_QUIET, QUIET, Debounce
+from reloaderd.core.debounce import LIMIT, LOCK_CAP, LONE_QUIET, LOOKING, MAX_QUIET, QUIET, Debounce
 from reloaderd.events import Kind
 from tests.support.core import RESTART
 
@@ -187,3 +187,34 @@ def test_the_limit_of_a_batch_starts_at_its_own_first_change() -> None:
     save(debounce, 9.0)
     assert debounce.first == 9.0
     assert debounce.deadline(9.0) == 9.0 + LONE_QUIET
+
+
+def test_what_was_learnt_by_polling_waits_for_the_look_that_finds_nothing_more() -> None:
+    debounce = Debounce(None)
+    debounce.looked(settled=False)
+    save(debounce, 5.0, kind=Kind.REWRITTEN)
+    debounce.wait_for_looks()
+    assert debounce.deadline(5.0) == 5.0 + LOOKING
+    save(debounce, 5.2, "/p/n.py", kind=Kind.REWRITTEN)
+    assert debounce.deadline(5.2) == 5.0 + LOOKING, "from the first change on"
+    debounce.looked(settled=True)
+    assert debounce.deadline(5.3) == 5.2 + QUIET
+
+
+def test_what_was_told_by_the_kernel_waits_for_no_look() -> None:
+    debounce = Debounce(None)
+    debounce.looked(settled=False)
+    save(debounce, 5.0)
+    assert debounce.deadline(5.0) == 5.0 + LONE_QUIET
+    debounce.wait_for_looks()
+    debounce.take()
+    save(debounce, 6.0)
+    assert debounce.deadline(6.0) == 6.0 + LONE_QUIET
+
+
+def test_a_plain_quiet_time_waits_for_no_look() -> None:
+    debounce = Debounce(0.1)
+    debounce.looked(settled=False)
+    save(debounce, 5.0, kind=Kind.REWRITTEN)
+    debounce.wait_for_looks()
+    assert debounce.deadline(5.0) == 5.0 + 0.1
