@@ -17,10 +17,14 @@ from tests.support.places import Place, build
 QUEUE = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
-def flood(directory: Path, name: str = "{}.log") -> None:
-    """So many events that some are lost: two at least for each file that is made or written again."""
-    for number in range(QUEUE * 9 // 16):
-        edits.write(directory / name.format(number))
+def flood(directory: Path) -> None:
+    """More events than are kept, of files that do not count: equal neighbours would be one event."""
+    pair = [directory / "one.log", directory / "two.log"]
+    for path in pair:
+        path.touch()
+    for _ in range(QUEUE // 2 + 200):
+        for path in pair:
+            os.utime(path)
 
 
 def watch_some(watch: Watch, place: Place, *options: str, **keywords: object) -> Daemon:
@@ -111,11 +115,15 @@ def test_li01_the_root_itself_is_replaced(place: Place, watch: Watch) -> None:
         edits.append(place.outside / "old/a.py")
 
 
+def looked(daemon: Daemon, after: int) -> int:
+    """How often it had to look at everything since."""
+    return sum("max_queued_events" in one["text"] for one in daemon.named("warning", after))
+
+
 def test_li04_overflow_each_second_for_ten_seconds(place: Place, watch: Watch) -> None:
-    """The trees are looked at again and again, but neither each time nor all the time."""
+    """Each is one look at the trees, and not the beginning of a loop of them."""
+    build(place.tree, {f"d{number % 100}/m{number}.py": "m\n" for number in range(3000)})
     daemon = watch_some(watch, place)
-    flood(place.tree / "many", "old-{}.log")
-    daemon.settle(len(daemon.starts))
     used = procfs.cpu(daemon.pid)
     with stopped(daemon):
         flood(place.tree / "many")
@@ -127,31 +135,31 @@ def test_li04_overflow_each_second_for_ten_seconds(place: Place, watch: Watch) -
         began = time.monotonic()
         with stopped(daemon):
             flood(place.tree / "many")
-            edits.write(place.tree / "a.py", f"{number}\n")
+            edits.write(place.tree / f"pkg/m{number % 3}.py", f"{number}\n")
         time.sleep(max(0.0, began + 1 - time.monotonic()))  # the pace of the case
     daemon.final_state_seen()
     daemon.settle(len(daemon.starts), most=len(daemon.starts) + 2)
-    looked = [one for one in daemon.named("warning", at) if "max_queued_events" in one["text"]]
-    assert 1 <= len(looked) <= 8, "ten in ten seconds or more are not fewer than there were overflows"
-    assert procfs.cpu(daemon.pid) - used < 10 * 2 * once + 1
+    assert 5 <= looked(daemon, at) <= 11
+    assert procfs.cpu(daemon.pid) - used < 10 * 2 * once + 0.5
     with daemon.restarts(1):
         edits.append(place.tree / "pkg/deep/c.py")
 
 
 def test_li04_overflow_after_overflow(place: Place, watch: Watch) -> None:
-    """As fast as it can be made to happen, while it runs: no loop of looks, and the last edit is seen."""
+    """As fast as it can be made to happen, while it runs: it looks once a second, and the last edit is seen."""
     daemon = watch_some(watch, place)
     began = time.monotonic()
-    for number in range(6):
+    for number in range(25):
         with stopped(daemon):
             flood(place.tree / "many")
-            edits.write(place.tree / f"pkg/m{number}.py", f"{number}\n")
-    daemon.final_state_seen()
+            edits.write(place.tree / f"pkg/m{number % 5}.py", f"{number}\n")
+        daemon.wait(lambda: procfs.state(daemon.pid) == "S", "a reloaderd that has read all")
     took = time.monotonic() - began
+    daemon.final_state_seen()
     daemon.settle(len(daemon.starts), most=len(daemon.starts) + 2)
-    assert len(daemon.named("warning")) <= took + 2
+    assert looked(daemon, 0) <= took + 2
     with daemon.restarts(1):
-        edits.append(place.tree / "pkg/m5.py")
+        edits.append(place.tree / "pkg/m4.py")
 
 
 def test_overflow_during_the_start(place: Place, watch: Watch) -> None:
