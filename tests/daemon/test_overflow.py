@@ -128,7 +128,7 @@ def test_li04_overflow_each_second_for_ten_seconds(place: Place, watch: Watch) -
     with stopped(daemon):
         flood(place.tree / "many")
     daemon.wait_event("warning")
-    daemon.settle(len(daemon.starts))
+    daemon.settle(1, most=2)  # how each file looked at the start may not be known yet
     once = procfs.cpu(daemon.pid) - used
     at, used = daemon.mark(), procfs.cpu(daemon.pid)
     for number in range(10):
@@ -146,7 +146,7 @@ def test_li04_overflow_each_second_for_ten_seconds(place: Place, watch: Watch) -
 
 
 def test_li04_overflow_after_overflow(place: Place, watch: Watch) -> None:
-    """As fast as it can be made to happen, while it runs: it looks once a second, and the last edit is seen."""
+    """As fast as it can be made to happen: it looks once a second, and the last edit is seen."""
     daemon = watch_some(watch, place)
     began = time.monotonic()
     for number in range(25):
