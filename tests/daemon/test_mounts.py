@@ -5,6 +5,8 @@ Each test has a mount namespace of its own; `mounts.at(path)` is where its files
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support import edits, procfs
@@ -210,6 +212,24 @@ def test_di24_mount_that_is_moved(tree: Place, mounts: Mounts, watch: Watch) -> 
         edits.append(mounts.at(elsewhere / "x.py"))
     with daemon.restarts(1):
         edits.append(sub / "n.py")
+
+
+def test_mount_point_that_is_renamed_and_removed_outside(tree: Place, mounts: Mounts, watch: Watch) -> None:
+    """Who does not see the mount may do so: first it goes along, then it goes (Linux 3.18)."""
+    sub, renamed = tree.tree / "root/sub", tree.tree / "root/renamed"
+    mounts.tmpfs(sub)
+    edits.write(mounts.at(sub / "x.py"))
+    daemon = watch_beside(watch, mounts, "root")
+    with daemon.restarts(1):
+        os.rename(sub, renamed)
+    with daemon.restarts(1):
+        edits.append(mounts.at(renamed / "x.py"))
+    with daemon.restarts(1):
+        edits.remove_tree(renamed)
+    with daemon.restarts(1, most=2):
+        build(renamed, {"pkg/y.py": "y\n"})
+    with daemon.restarts(1):
+        edits.append(renamed / "pkg/y.py")
 
 
 def test_mount_below_an_ignored_directory(tree: Place, mounts: Mounts, watch: Watch) -> None:
