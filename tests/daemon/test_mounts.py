@@ -203,11 +203,11 @@ def test_di24_mount_that_is_moved(tree: Place, mounts: Mounts, watch: Watch) -> 
     edits.write(mounts.at(elsewhere / "x.py"))
     daemon = watch_beside(watch, mounts, "root")
     with daemon.restarts(1):
-        mounts.run("mount", "--move", elsewhere, sub)
+        mounts.move(elsewhere, sub)
     with daemon.restarts(1):
         edits.append(mounts.at(sub / "x.py"))
     with daemon.restarts(1):
-        mounts.run("mount", "--move", sub, elsewhere)
+        mounts.move(sub, elsewhere)
     with daemon.restarts(0):
         edits.append(mounts.at(elsewhere / "x.py"))
     with daemon.restarts(1):

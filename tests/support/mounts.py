@@ -70,6 +70,10 @@ class Mounts:
     def bind(self, source: Path, target: Path) -> None:
         self.run("mount", "--bind", source, target)
 
+    def move(self, source: Path, target: Path) -> None:
+        """Without a note in /run/mount, which is another user's where a user namespace is needed."""
+        self.run("mount", "--no-mtab", "--move", source, target)
+
     def unmount(self, mountpoint: Path, *options: str) -> None:
         """Unmount, as soon as nobody who polls has a directory of it open."""
         command = [*self.enter, "umount", *options, str(mountpoint)]
