@@ -135,9 +135,10 @@ def test_po13_unreadable_directory_comes_and_goes(place: Place, watch: Watch) ->
         locked.chmod(0o755)
     with daemon.restarts(1):
         edits.append(locked / "deep/n.py")
-    locked.chmod(0)
-    daemon.settle(len(daemon.starts), most=len(daemon.starts) + 1)
-    edits.append(locked / "m.py")  # root is let in
+    with open(locked / "m.py", "a") as held:
+        locked.chmod(0)
+        daemon.settle(len(daemon.starts), most=len(daemon.starts) + 1)
+        held.write("by who was in before\n")
     with daemon.restarts(1, most=2):
         locked.chmod(0o755)
     with daemon.restarts(0, most=1):
