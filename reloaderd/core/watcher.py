@@ -64,7 +64,7 @@ class Watcher:
     def look_everywhere(self) -> list[Command]:
         """Events were lost: compare everything with what is known of it."""
         self._directories.lost = False
-        commands = self.start()
+        commands: list[Command] = [self._look(path) for path in self._roots.anchors.paths()]
         commands += self._repositories.look_again()
         directories = [root for root in self._roots.paths if root in self.tree]
         files = [root for root in self._stamps.roots() if self._roots.here(root)]

@@ -453,10 +453,11 @@ def test_a_tree_that_nobody_meant_is_said() -> None:
     assert f"{TOO_MANY:,}" in warning["text"]
 
 
-# Mounts
+# Mounts, and lost events
 
 
-def test_other_mounts_may_change_any_way_to_a_root_and_to_an_ignore_file() -> None:
+def waiting_watcher() -> Watcher:
+    """One that waits for its root, and for an ignore file outside it."""
     watcher = Watcher(service(roots=("/q",)))
     watcher.anchored(Anchored("web", "/q", [Step(1, "q"), Step(2, "b")], [], None, False, errno.ENOENT), 0.0)
     watcher.repository_found(
@@ -465,7 +466,16 @@ def test_other_mounts_may_change_any_way_to_a_root_and_to_an_ignore_file() -> No
     watcher.anchored(
         Anchored("web", "/.gitignore", [Step(1, ".gitignore")], [], None, False, errno.ENOENT), 0.0
     )
-    commands = watcher.mounts_changed(MountsChanged(["/where/the/link/leads"]))
+    return watcher
+
+
+def test_other_mounts_may_change_any_way_to_a_root_and_to_an_ignore_file() -> None:
+    commands = waiting_watcher().mounts_changed(MountsChanged(["/where/the/link/leads"]))
+    assert [one.path for one in only(commands, Anchor)] == ["/q", "/.gitignore"]
+
+
+def test_lost_events_may_have_told_of_any_way_to_a_root_and_to_an_ignore_file() -> None:
+    commands = waiting_watcher().look_everywhere()
     assert [one.path for one in only(commands, Anchor)] == ["/q", "/.gitignore"]
 
 
