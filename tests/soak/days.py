@@ -37,13 +37,19 @@ class Days:
         self._pick = self._random.choice
         self._mounts: list[str] = []
         self._bursts = 0
+        self._places = list(pools.PLACES)
+        self._root_files: list[str] = []
         weights = {name: weight for name, weight in pools.WEIGHTS.items() if name not in without}
         self._names, self._weights = list(weights), list(weights.values())
 
     def roots(self) -> list[str]:
         """What is watched: a plain directory mostly, and what is harder."""
         others = self._random.sample(pools.ROOTS[1:], self._pick((0, 1, 2, 3)))
-        return [pools.ROOTS[0], *others] if self._random.random() < 0.8 or not others else others
+        chosen = [pools.ROOTS[0], *others] if self._random.random() < 0.8 or not others else others
+        dirs = [root for root in chosen if root in pools.ROOT_DIRS]
+        self._places += dirs * (len(pools.PLACES) // (len(dirs) or 1))
+        self._root_files = [root for root in chosen if root in pools.ROOT_FILES]
+        return chosen
 
     def options(self) -> list[str]:
         """How reloaderd is called."""
@@ -90,9 +96,11 @@ class Days:
 
     def _dir(self, least: int = 0) -> str:
         depth = max(least, self._pick(pools.DEPTHS))
-        return os.path.join(self._pick(pools.PLACES), *(self._pick(pools.DIRS) for _ in range(depth)))
+        return os.path.join(self._pick(self._places), *(self._pick(pools.DIRS) for _ in range(depth)))
 
     def _file(self) -> str:
+        if self._root_files and self._random.random() < 0.1:
+            return self._pick(self._root_files)
         return os.path.join(self._dir(), self._pick(pools.FILES))
 
     def _outside(self) -> str:
@@ -193,7 +201,7 @@ class Days:
 
     def _git(self) -> list[Step]:
         """Some files, under git's lock."""
-        lock = os.path.join(self._pick(pools.PLACES), ".git/index.lock")
+        lock = os.path.join(self._pick(self._places), ".git/index.lock")
         made: list[Step] = [op.MakeDirs(os.path.dirname(lock)), op.Save(lock)]
         for _ in range(self._pick((1, 3, 10))):
             made += [self._pick((op.Save, op.Replace, op.Remove))(self._file()), *self._pause()]

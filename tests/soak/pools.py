@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from tests.soak.judge import EITHER, IGNORED
 
-ROOTS = ("/w/p", "/w/q", "/w/p/a", "/w/d/e/r", "/w/s.py", "/w/d/s.py")
-"""What may be watched: `q` is a link to one of TARGETS, two are below directories that go, two are files."""
+ROOT_DIRS = ("/w/p", "/w/q", "/w/p/a", "/w/d/e/r")
+ROOT_FILES = ("/w/s.py", "/w/d/s.py")
+ROOTS = (*ROOT_DIRS, *ROOT_FILES)
+"""What may be watched: `q` is a link to one of TARGETS, two are below directories that go."""
 
 TARGETS = ("/w/t/one", "/w/t/two")
 
-PLACES = (*("/w/p",) * 6, "/w/q", *TARGETS, "/w/d/e/r", "/w/d/e", "/w/d", "/w/out", "/w/out", "/w")
+PLACES = (*ROOT_DIRS, *TARGETS, "/w/d/e", "/w/d", "/w/out", "/w/out", "/w")
+"""Where things happen, besides in what is watched."""
 
 ODD_DIRS = ("\udcff\udcfe d", "-rf", "maybe")
 DIRS = ("a", "a", "a", "b", "b", "b", "c", "c", *ODD_DIRS)
