@@ -79,6 +79,8 @@ class FileMounts:
 
     def _look_at(self, directory: str, name: str) -> int:
         if self._poller is None:
+            from reloaderd.kernel.poller import Poller
+
             self._poller = Poller(self._interval)
         return self._poller.hold(directory, name, CONTENT)
 

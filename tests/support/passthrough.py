@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from mfusepy import FUSE, Operations
+from mfusepy import FUSE, Operations, fuse_version_major
 
 FIELDS = (
     *("st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_rdev"),
@@ -83,6 +83,9 @@ class Passthrough(Operations):
         return 0
 
 
+# Only libfuse 2 refuses a directory with something in it, and only it knows the option.
+NON_EMPTY = {"nonempty": True} if fuse_version_major == 2 else {}
+
 if __name__ == "__main__":
     FUSE(
         Passthrough(os.path.abspath(sys.argv[1])),
@@ -93,4 +96,5 @@ if __name__ == "__main__":
         subtype=sys.argv[3] if len(sys.argv) > 3 else "passthrough",
         attr_timeout=1,
         entry_timeout=1,
+        **NON_EMPTY,
     )
