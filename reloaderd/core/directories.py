@@ -33,6 +33,12 @@ TELLING = frozenset({Why.APPEARED, Why.LOST, Why.STALE})
 SILENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Errors of arming that only mean that the directory is gone again; maybe a link is in its place."""
 
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of the directory: it is tried again until they are over."""
+
+PAUSE = 1.0
+"""Seconds until it is."""
+
 SLICE = 500
 """Directories that are armed and listed at once: what bounds the memory of a large tree's listings."""
 
@@ -57,6 +63,9 @@ class Directories:
         self._rules = rules
         self._asks = asks
         self._warned: set[str] = set()
+        self._unarmed: dict[str, None] = {}  # directories to try again
+        self.deadline: float | None = None
+        """When to."""
         self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
 
     def armed(self, event: Armed, now: float) -> list[Command]:
@@ -66,7 +75,7 @@ class Directories:
         files: list[str] = []
         for listing in event.listings:
             if listing.error:
-                commands += self._not_armed(listing)
+                commands += self._not_armed(listing, now)
             else:
                 self._listed(listing, event.why, commands, below, files)
         if event.polled or self.coverage:
@@ -139,14 +148,26 @@ class Directories:
         """Whether the same directory is watched under another path already: links may lead in circles."""
         return any(node.path != listing.path for node in self.tree.at(listing.watch))
 
-    def _not_armed(self, listing: Listing) -> list[Command]:
+    def tick(self, now: float) -> list[Command]:
+        """Try again what there was no room for."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        paths, self._unarmed, self.deadline = list(self._unarmed), {}, None
+        return [self._asks.arm(Why.STALE, paths)]
+
+    def _not_armed(self, listing: Listing, now: float) -> list[Command]:
         if listing.error in SILENT:
             return [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
         commands = self.forget(listing.path)
         self.tree.add(listing.path, listing.watch, [], [])
-        if listing.path in self._warned:
+        about = listing.path
+        if listing.error in PASSING:
+            about = errno.errorcode[listing.error]  # it is the same for all: one warning
+            self._unarmed[listing.path] = None
+            self.deadline = now + PAUSE
+        if about in self._warned:
             return commands
-        self._warned.add(listing.path)
+        self._warned.add(about)
         return [*commands, self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
 
     def forget(self, path: str, counts: bool = False) -> list[Command]:

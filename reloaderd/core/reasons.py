@@ -31,6 +31,9 @@ _WATCH = {
     errno.ENAMETOOLONG: "its path is too long",
     errno.ENOTCONN: "its server is gone",
     errno.EIO: "it cannot be read",
+    errno.EMFILE: "too many open files in reloaderd (raise the limit that ulimit -n shows)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.ENOMEM: "out of memory",
 }
 
 ASKED_FOR = "asked for"

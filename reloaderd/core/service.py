@@ -212,16 +212,21 @@ class Service:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
-        if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
+        if self._settles():
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
                 instants.append(self.debounce.undisturbed(now))
         return min((instant for instant in instants if instant is not None), default=None)
 
+    def _settles(self) -> bool:
+        """Whether a batch may settle: not before all is looked at again, where events were lost."""
+        closing = self.supervisor.state in (State.CLOSING, State.CLOSED)
+        return self._ready and not closing and self._rewalk_at is None
+
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
         commands = self.supervisor.tick(now)
-        if self._ready and self.supervisor.state not in (State.CLOSING, State.CLOSED):
+        if self._settles():
             commands += self._settle(now)
         if self._rewalk_at is not None and now >= self._rewalk_at:
             self._rewalk_at, self._rewalked = None, now

@@ -82,6 +82,7 @@ class Watcher:
         """Serve what is due: tell of roots that stay away, take stamps that are missing."""
         gone = self._roots.stay_away(now)
         told = [self._warning(f"{root} is gone; waiting for it to come back") for root in gone]
+        told += self._directories.tick(now)
         return told + ([] if self._directories.lost else self._stamps.tick(now))
 
     # What it knows
@@ -90,7 +91,8 @@ class Watcher:
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
         stamps = None if self._directories.lost else self._stamps.deadline
-        return min((at for at in (self._roots.deadline, stamps) if at is not None), default=None)
+        instants = (self._roots.deadline, self._directories.deadline, stamps)
+        return min((at for at in instants if at is not None), default=None)
 
     @property
     def busy(self) -> bool:

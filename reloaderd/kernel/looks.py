@@ -87,12 +87,14 @@ class Youth(NamedTuple):
 def youth(path: str, look: Look, seen: bool) -> Youth | None:
     """Read `path`, where it was written so lately that its times do not tell yet; None where they do.
 
-    `seen`: it was different just now, so it is young whatever its times say.
+    `seen`: it was different just now, so it is young even if it seems to be old by our clock.  That is for
+    coarse clocks: two writes in one tick of a fine one with a look between them are too rare to read all for.
     """
     if look.is_dir:
         return None
-    window = FINE if look.mtime % 1_000_000_000 else COARSE
-    if seen or time.time_ns() - look.mtime < window * 1e9:
+    fine = look.mtime % 1_000_000_000 != 0
+    window = FINE if fine else COARSE
+    if (seen and not fine) or time.time_ns() - look.mtime < window * 1e9:
         return Youth(time.monotonic() + window, digest(path))
     return None
 

@@ -317,3 +317,13 @@ def test_there_is_no_deadline_at_rest() -> None:
     service = at_rest(*TREE).engine.services["web"]
     assert service.deadline(9999.0) is None
     assert only(service.tick(9999.0), Report) == []
+
+
+def test_a_batch_does_not_settle_before_all_is_looked_at_where_events_were_lost() -> None:
+    world = at_rest(op.MakeDirs("/p"), op.Save("/p/m.py"), op.Save("/p/n.py"))
+    world.do(op.Save("/p/m.py"))
+    world.kernel.flood()
+    world.do(op.Save("/p/n.py"))
+    world.race(2, 0.2)  # a queue that was full takes a while to be read
+    world.settle()
+    assert [report.fields["count"] for report in world.reports if report.event == "changed"] == [2]

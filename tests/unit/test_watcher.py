@@ -418,6 +418,19 @@ def test_a_directory_that_may_not_be_read_is_said_once_and_watched_once_it_may()
     assert restarts(world, op.Save("/w/p/secret/o.py")) == 1
 
 
+def test_what_there_was_no_descriptor_for_is_tried_again_and_told_once() -> None:
+    watcher = Watcher(service())
+    refused = [Listing(f"/p/{name}", -1, errno.EMFILE, [], [], [], {}) for name in "ab"]
+    (warning,) = reports(watcher.armed(Armed("web", Why.APPEARED, refused), 5.0), "warning")
+    assert "open files" in warning["text"]
+    assert watcher.deadline is not None
+    (arm,) = only(watcher.tick(watcher.deadline), Arm)
+    assert list(arm.paths) == ["/p/a", "/p/b"] and watcher.deadline is None
+    listings = [listing("/p/a", 1, files=["m.py"]), listing("/p/b", 2)]
+    watcher.armed(Armed("web", Why.STALE, listings), 6.0)
+    assert [change.path for change in watcher.take_changes()] == ["/p/a/m.py"]
+
+
 def test_a_limit_is_one_warning_that_names_it_and_what_is_needed() -> None:
     watcher = Watcher(service())
     names = ["/p/a", "/p/b", "/p/c"]
