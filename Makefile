@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RECIPE := setup.cfg pyproject.toml .ci/venv
 PYTEST = -m pytest -q
+# The black-box tests wait for most of their time: two at once, however many processors there are.
+TWO = -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,7 +26,7 @@ demo: $(VENV)/.demo ## serve examples/hello and restart it whenever you edit it
 
 test: $(VENV)/.test ## run every test, and most of them on every other Python that is found
 	@.ci/tools
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) $(TWO)
 	@.ci/others $(PYTHON) $(PYTEST)
 
 soak: $(VENV)/.test ## whatever can happen, to a real one, until it breaks: SECONDS=600 SEED=7 BACKEND=poll

@@ -30,6 +30,8 @@ def anchor(source: Sources, command: do.Anchor) -> Sequence[Event]:
     if found.identity is None:
         return [found]
     source.leads_to(command.path, found.identity[2])
+    if found.identity[0] in source.forgetful:
+        found = found._replace(identity=(found.identity[0], 0, found.identity[2]))
     return [found._replace(polled=source.reason(found.steps[-1].watch) if found.steps else "")]
 
 
@@ -51,7 +53,7 @@ def examine(source: Sources, command: do.Examine) -> Sequence[Event]:
     """Take stamps of files."""
     from reloaderd.kernel.files import stamp
 
-    stamps = {path: stamp(path) for path in command.paths}
+    stamps = {path: stamp(path, source.forgetful) for path in command.paths}
     return [Examined(command.service, command.why, stamps)]
 
 

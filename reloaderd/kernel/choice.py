@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 
 from reloaderd.core.paths import is_below, prefix
-from reloaderd.kernel.mounts import Mounts, needs_polling
+from reloaderd.kernel.mounts import Mounts, makes_up_inodes, needs_polling
 from reloaderd.kernel.reach import reaching
 
 
@@ -28,6 +28,8 @@ class Choice:
         self._real: dict[str, str] = {}  # path that was given -> where it leads
         self.near: tuple[str, ...] = ()
         """What the paths begin with that are to be asked for; of no other that was given one is polled."""
+        self.forgetful: set[int] = set()
+        """The devices on which an inode number tells nothing."""
         self.look_again()
 
     def leads_to(self, path: str, real: str) -> bool:
@@ -41,6 +43,8 @@ class Choice:
     def look_again(self) -> None:
         """Other mounts are there, or other paths lead to them."""
         polled = [mount for mount in self._mounts.table if needs_polling(mount.type)]
+        self.forgetful.clear()
+        self.forgetful.update(mount.device for mount in polled if makes_up_inodes(mount.type))
         self._types = {mount.device: mount.type for mount in polled}
         points = [mount.point for mount in polled]
         if self._everywhere and polled:

@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from reloaderd.core import ignorefiles
 from reloaderd.events import Anchored, Listing, Stamp, Step
@@ -71,28 +71,30 @@ def _ignore_texts(path: str, files: list[str]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def stamp(path: str) -> Stamp | None:
+def stamp(path: str, forgetful: Container[int] = ()) -> Stamp | None:
     """How the file at `path` looks, or what a symlink there leads to; None where no file is.
 
-    A symlink to a directory, or to nothing, is looked at itself.
+    A symlink to a directory, or to nothing, is looked at itself.  `forgetful`: the devices on which an inode
+    number tells nothing.
     """
     if len(path) >= NEAR:
         try:
             with reaching(path) as there:
-                return _stamp(there)
+                return _stamp(there, forgetful)
         except OSError:
             return None
-    return _stamp(path)
+    return _stamp(path, forgetful)
 
 
-def _stamp(path: str) -> Stamp | None:
+def _stamp(path: str, forgetful: Container[int]) -> Stamp | None:
     look = _stat(os.stat, path)
     if look is None or stat.S_ISDIR(look.st_mode):
         look = _stat(os.lstat, path)
     if look is None or stat.S_ISDIR(look.st_mode):
         return None
     age = time.time_ns() - look.st_ctime_ns
-    return Stamp(hash((look.st_ino, look.st_size, look.st_mtime_ns)), -YOUNG < age < YOUNG)
+    inode = 0 if look.st_dev in forgetful else look.st_ino
+    return Stamp(hash((inode, look.st_size, look.st_mtime_ns)), -YOUNG < age < YOUNG)
 
 
 def _stat(call: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:

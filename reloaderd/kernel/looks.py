@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from reloaderd.events import Kind
@@ -40,11 +40,15 @@ class Look(NamedTuple):
     links: int
 
 
-def look_at(path: str, status: os.stat_result) -> Look:
-    """The look of `path`, from the lstat(2) of it.  A link looks different when the file behind it does."""
+def look_at(path: str, status: os.stat_result, forgetful: Container[int] = ()) -> Look:
+    """The look of `path`, from the lstat(2) of it.  A link looks different when the file behind it does.
+
+    `forgetful`: the devices on which an inode number tells nothing.
+    """
+    inode = 0 if status.st_dev in forgetful else status.st_ino
     ownership = hash((status.st_mode, status.st_uid, status.st_gid))
     if stat.S_ISDIR(status.st_mode):
-        return Look(True, hash((status.st_dev, status.st_ino)), 0, 0, 0, ownership, 0)
+        return Look(True, hash((status.st_dev, inode)), 0, 0, 0, ownership, 0)
     size = status.st_size
     if stat.S_ISLNK(status.st_mode):
         try:
@@ -53,10 +57,9 @@ def look_at(path: str, status: os.stat_result) -> Look:
             pass
         else:
             if not stat.S_ISDIR(there.st_mode):
-                size = hash((size, there.st_ino, there.st_size, there.st_mtime_ns))
-    return Look(
-        False, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns, ownership, status.st_nlink
-    )
+                other = 0 if there.st_dev in forgetful else there.st_ino
+                size = hash((size, other, there.st_size, there.st_mtime_ns))
+    return Look(False, inode, size, status.st_mtime_ns, status.st_ctime_ns, ownership, status.st_nlink)
 
 
 def kinds(known: Look | None, look: Look, held: bool) -> Sequence[Kind]:

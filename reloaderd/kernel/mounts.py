@@ -14,6 +14,8 @@ Facts (proc(5), section /proc/pid/mountinfo; Linux 6.18, the same since 2.6.26 u
 - inotify tells what this kernel does.  It is silent about what servers and hosts of virtual machines do, and
   about files that are made up when they are read.  A FUSE file system is such a server; of `fuseblk`
   (ntfs-3g, exfat) the device is local and all writers go through this kernel.
+- libfuse numbers inodes as it meets them, unless the server asks for its own numbers (`use_ino`): sshfs and
+  most others do not.  A name that the kernel forgot (memory was short) has another number afterwards.
 """
 
 from __future__ import annotations
@@ -134,6 +136,11 @@ def parse(line: str) -> Mount | None:
 def needs_polling(type: str) -> bool:
     """Whether inotify misses what happens on file systems of this type."""
     return type in REMOTE or type in MADE_UP or type.startswith("fuse.")
+
+
+def makes_up_inodes(type: str) -> bool:
+    """Whether a file there may have another inode number each time the kernel looks it up (no `use_ino`)."""
+    return type == "fuse" or type.startswith("fuse.")
 
 
 def _unescaped(text: str) -> str:

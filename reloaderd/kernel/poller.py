@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
 from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
@@ -35,14 +35,19 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Errors that mean that a path leads nowhere; any other may pass."""
 
 
+Identity = tuple[int, int | str]
+"""Of a directory: its device, and its inode or, where that tells nothing, its real path."""
+
+
 class _Directory:
     """One watched directory: what is looked at in it, and how that looked."""
 
-    __slots__ = ("armed", "held", "identity", "looks", "path", "young")
+    __slots__ = ("armed", "forgetful", "held", "identity", "looks", "path", "young")
 
-    def __init__(self, path: str, identity: tuple[int, int]) -> None:
+    def __init__(self, path: str, identity: Identity, forgetful: Container[int]) -> None:
         self.path = path
         self.identity = identity
+        self.forgetful = forgetful
         self.armed = False  # all names count, not only those held
         self.held: set[str] = set()
         self.looks: dict[str, Look] = {}
@@ -55,13 +60,14 @@ class _Directory:
             with os.scandir(there) as entries:
                 for entry in entries:
                     try:
-                        looks[entry.name] = look_at(entry.path, entry.stat(follow_symlinks=False))
+                        status = entry.stat(follow_symlinks=False)
+                        looks[entry.name] = look_at(entry.path, status, self.forgetful)
                     except OSError:  # gone since it was listed
                         pass
         for name in self.held - looks.keys():
             path = f"{there}/{name}"
             try:
-                looks[name] = look_at(path, os.lstat(path))
+                looks[name] = look_at(path, os.lstat(path), self.forgetful)
             except OSError:
                 pass
         return looks
@@ -125,11 +131,15 @@ class Poller:
 
     name = "poll"
 
-    def __init__(self, interval: float) -> None:
-        """`interval`: seconds from the beginning of one scan of everything to that of the next."""
+    def __init__(self, interval: float, forgetful: Container[int] = ()) -> None:
+        """`interval`: seconds from the beginning of one scan of everything to that of the next.
+
+        `forgetful`: the devices on which an inode number tells nothing.
+        """
         self._interval = interval
+        self._forgetful = forgetful
         self._directories: dict[int, _Directory] = {}
-        self._watches: dict[tuple[int, int], int] = {}
+        self._watches: dict[Identity, int] = {}
         self._at: dict[str, int] = {}  # path -> watch
         self._latest = FIRST_POLLED
         self._left: list[int] = []  # of the scan that goes on
@@ -219,12 +229,12 @@ class Poller:
         status = os.stat(there)
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        identity = status.st_dev, status.st_ino
+        identity = self._identity(path, status)
         watch = self._watches.get(identity)
         if watch is None:
             self._latest += 1
             watch = self._watches[identity] = self._latest
-            self._directories[watch] = _Directory(path, identity)
+            self._directories[watch] = _Directory(path, identity, self._forgetful)
             self._at[path] = watch
             if self.deadline is None:
                 self.deadline = time.monotonic() + self._interval
@@ -235,7 +245,7 @@ class Poller:
         with reaching(directory.path) as there:
             try:
                 status = os.stat(there)
-                if (status.st_dev, status.st_ino) == directory.identity:
+                if self._is_same(directory, status):
                     looks = directory.look(there)
                     detached = directory.detached(looks)
                     found = directory.compare(there, looks)
@@ -246,6 +256,18 @@ class Poller:
                     return ()
         self.drop(watch)
         return [*self._gone(directory.path), WatchMoved(watch), WatchEnded(watch)]
+
+    def _identity(self, path: str, status: os.stat_result) -> Identity:
+        if status.st_dev in self._forgetful:
+            return status.st_dev, os.path.realpath(path)
+        return status.st_dev, status.st_ino
+
+    def _is_same(self, directory: _Directory, status: os.stat_result) -> bool:
+        """Whether that is the directory that is watched."""
+        device, number = directory.identity
+        if status.st_dev != device or not stat.S_ISDIR(status.st_mode):
+            return False
+        return device in self._forgetful or status.st_ino == number
 
     def _gone(self, path: str) -> list[Event]:
         """Tell where it was seen that a directory went or was replaced, before that is looked at again.
@@ -258,7 +280,7 @@ class Poller:
         if directory is None or name not in directory.looks:
             return []
         try:
-            directory.looks[name] = look_at(path, os.lstat(path))
+            directory.looks[name] = look_at(path, os.lstat(path), self._forgetful)
         except OSError:
             return [EntryChanged(watch, name, Kind.DELETED, directory.looks.pop(name).is_dir)]
         return []

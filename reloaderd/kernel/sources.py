@@ -16,7 +16,7 @@ import errno
 import os
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_PACKAGE
@@ -160,6 +160,11 @@ class Sources:
 
     # Which source
 
+    @property
+    def forgetful(self) -> Container[int]:
+        """The devices on which an inode number tells nothing."""
+        return self._choice.forgetful
+
     def leads_to(self, path: str, real: str) -> None:
         """`path` was found to lead to `real`, which is another name where links are on the way."""
         if self._choice.leads_to(path, real):
@@ -196,7 +201,7 @@ class Sources:
         if self._poller is None:
             from reloaderd.kernel.poller import Poller
 
-            self._poller = self._instead(Poller(self._interval))
+            self._poller = self._instead(Poller(self._interval, self._choice.forgetful))
         return self._poller
 
     def _polled(self, watch: int, why: str) -> int:

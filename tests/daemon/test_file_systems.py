@@ -6,6 +6,7 @@ An edit "behind" is one that reaches the file system by another way than the ker
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,16 +185,21 @@ def test_di30_fuse_below_the_root_comes_and_goes(
 
 
 @pytest.mark.needs("fuse", "nsenter")
+@pytest.mark.parametrize("root", ["root", "root/pkg", "root/pkg/b.py"], ids=["mount", "below", "file"])
 def test_di30_inode_numbers_that_the_kernel_forgot(
-    remote: Path, place: Place, mounts: Mounts, watch: Watch
+    root: str, remote: Path, place: Place, mounts: Mounts, watch: Watch
 ) -> None:
     """Most FUSE servers make them up anew each time: that is no change of any file."""
-    daemon = watch_remote(watch, place, mounts)
-    within = mounts.at(place.tree / "root/a.py")
+    mounts.fuse(remote, place.tree / "root", "sshfs")
+    daemon = watch(FAST, roots=(root, "other"), marker="other/m.py", inside=mounts)
+    within = mounts.at(place.tree / "root/pkg/b.py")
     number = within.stat().st_ino
     with daemon.restarts(0):
         mounts.run("mount", "-i", "-o", "remount", place.tree / "root")  # forgets all names
         assert within.stat().st_ino != number
+        time.sleep(0.3)  # a few looks at it
+    with daemon.restarts(1):
+        edits.append(remote / "pkg/b.py")
 
 
 @pytest.mark.needs("fuse", "nsenter")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,3 +298,21 @@ def test_names_that_come_and_go_leave_nothing_behind(poller: Poller, tree: Path)
         look(poller)
     directory = poller._directories[watch]
     assert len(directory.looks) == 3 and directory.young.keys() <= {"link"}, "the link was made just now"
+
+
+def test_where_inode_numbers_tell_nothing_another_one_is_no_change(tree: Path) -> None:
+    """As on FUSE: here the files and directories are replaced by others that look the same but for that."""
+    poller = Poller(INTERVAL, {os.stat(tree).st_dev})
+    above, watch = poller.arm(str(tree)), poller.arm(str(tree / "d"))
+    assert poller.hold(str(tree), "d", LEAVING) == above
+    (tree / "d").rename(tree.with_name("gone"))
+    (tree / "d").mkdir()
+    assert look(poller) == []
+    (tree / "d" / "n").touch()
+    assert told(poller) == [entry(watch, "n", Kind.CREATED)]
+    (tree / "again").symlink_to("d")
+    assert poller.arm(str(tree / "again")) == watch, "links may lead in circles there, too"
+    shutil.rmtree(tree / "d")
+    (tree / "d").touch()
+    assert entry(above, "d", Kind.DELETED, True) in told(poller)
+    poller.close()
