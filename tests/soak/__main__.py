@@ -36,8 +36,9 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # children that crash leave no file
     days = Days(given.seed, frozenset(without))
     roots, options = days.roots(), days.options()
-    if given.backend != "auto":
-        options += [f"--backend={given.backend}", "--poll-interval=200ms"]
+    backend = given.backend or days.backend()
+    if backend != "auto":
+        options += [f"--backend={backend}", "--poll-interval=200ms"]
     print(
         f"seed {given.seed}, {given.seconds:g} s: reloaderd watch {' '.join([*options, *roots])}", flush=True
     )
@@ -84,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1_000_000))
-    parser.add_argument("--backend", default="auto", choices=("auto", "inotify", "pyinotify", "poll"))
+    parser.add_argument("--backend", choices=("auto", "inotify", "pyinotify", "poll"))
     parser.add_argument("--without", nargs="*", default=[], choices=WEIGHTS, metavar="ACT")
     return parser.parse_args()
 

@@ -56,6 +56,10 @@ class Days:
         debounce = self._pick(("auto", "auto", "auto", "0", "200ms"))
         return [f"--debounce={debounce}", f"--on-exit={self._pick(('wait', 'restart'))}"]
 
+    def backend(self) -> str:
+        """What it learns of changes by, where nobody says."""
+        return self._pick(("auto", "auto", "pyinotify", "poll"))
+
     def beginning(self) -> list[Step]:
         """What there is at first, and again after a sweep."""
         dirs = ("/w/p/a/b", "/w/p/b/a", "/w/p/c", "/w/d/e/r/a", *pools.TARGETS, "/w/out/a/b")
