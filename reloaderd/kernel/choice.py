@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 
 from reloaderd.core.paths import is_below, prefix
+from reloaderd.core.reasons import MADE_UP
 from reloaderd.kernel.mounts import Mounts, makes_up_inodes, needs_polling
 from reloaderd.kernel.reach import reaching
 
@@ -28,6 +29,8 @@ class Choice:
         self._real: dict[str, str] = {}  # path that was given -> where it leads
         self.near: tuple[str, ...] = ()
         """What the paths begin with that are to be asked for; of no other that was given one is polled."""
+        self.types: frozenset[str] = frozenset()
+        """The types of file systems that others write to."""
         self.forgetful: set[int] = set()
         """The devices on which an inode number tells nothing."""
         self.look_again()
@@ -46,6 +49,7 @@ class Choice:
         self.forgetful.clear()
         self.forgetful.update(mount.device for mount in polled if makes_up_inodes(mount.type))
         self._types = {mount.device: mount.type for mount in polled}
+        self.types = frozenset(self._types.values()) - MADE_UP
         points = [mount.point for mount in polled]
         if self._everywhere and polled:
             self.near = ("",)

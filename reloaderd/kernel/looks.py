@@ -1,4 +1,4 @@
-"""How a name looks to stat(2), and what happened to it when it looks different.
+"""How the names in a directory look to stat(2), and what happened to one that looks different.
 
 Facts:
 - Times go backwards too (rsync, tar, `cp -p`, git), so looks are compared for inequality.  A rewrite whose
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from reloaderd.events import Kind
@@ -117,3 +117,105 @@ def digest(path: str) -> int:
         return 0
     finally:
         os.close(descriptor)
+
+
+Identity = tuple[int, int | str]
+"""Of a directory: its device, and its inode or, where that tells nothing, its real path."""
+
+
+class Directory:
+    """One watched directory: what is looked at in it, and how that looked."""
+
+    __slots__ = ("armed", "forgetful", "held", "identity", "looks", "path", "young")
+
+    def __init__(self, path: str, identity: Identity, forgetful: Container[int]) -> None:
+        self.path = path
+        self.identity = identity
+        self.forgetful = forgetful
+        self.armed = False  # all names count, not only those held
+        self.held: set[str] = set()
+        self.looks: dict[str, Look] = {}
+        self.young: dict[str, Youth] = {}
+
+    def look(self, there: str) -> dict[str, Look]:
+        """How everything looks now in the directory at `there`.  Raises OSError."""
+        looks: dict[str, Look] = {}
+        if self.armed:
+            with os.scandir(there) as entries:
+                for entry in entries:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                        looks[entry.name] = look_at(entry.path, status, self.forgetful)
+                    except OSError:  # gone since it was listed
+                        pass
+        for name in self.held - looks.keys():
+            path = f"{there}/{name}"
+            try:
+                looks[name] = look_at(path, os.lstat(path), self.forgetful)
+            except OSError:
+                pass
+        return looks
+
+    def believe(self, there: str, looks: dict[str, Look], names: Iterable[str]) -> None:
+        """These names are known now; what became of the others is still to be told."""
+        for name in names:
+            if name in looks:
+                self.looks[name] = looks[name]
+                self.read_if_young(there, name, seen=False)
+
+    def compare(self, there: str, looks: dict[str, Look]) -> list[tuple[str, Kind, bool]]:
+        """What became of which name since it was last looked at, and whether that is a directory."""
+        before, self.looks = self.looks, looks
+        found = [(name, Kind.DELETED, known.is_dir) for name, known in before.items() if name not in looks]
+        for name, _, _ in found:
+            self.young.pop(name, None)
+        for name, look in looks.items():
+            known = before.get(name)
+            if known == look and name not in self.young:
+                continue
+            became = kinds(known, look, name in self.held) if known != look else self._rewritten(there, name)
+            for kind in became:
+                found.append((name, kind, look.is_dir if kind is not Kind.DELETED else not look.is_dir))
+            if became:
+                self.read_if_young(there, name, seen=True)
+        return found
+
+    def told(self, there: str, name: str) -> None:
+        """How it looks now is known: someone else told of the change."""
+        path = f"{there}/{name}"
+        try:
+            self.looks[name] = look_at(path, os.lstat(path), self.forgetful)
+        except OSError:
+            self.looks.pop(name, None)
+            self.young.pop(name, None)
+        else:
+            self.read_if_young(there, name, seen=True)
+
+    def detached(self, looks: dict[str, Look]) -> list[str]:
+        """The names of those held whose file has no name of its own any more (kernel.filemounts)."""
+        return [
+            name
+            for name in self.held
+            if name in looks
+            and not looks[name].is_dir
+            and looks[name].links == 0
+            and name in self.looks
+            and self.looks[name].links > 0
+        ]
+
+    def read_if_young(self, there: str, name: str, seen: bool) -> None:
+        """Remember what the file says, where that is needed to notice that it was written again."""
+        self.young.pop(name, None)
+        young = youth(f"{there}/{name}", self.looks[name], seen)
+        if young is not None:
+            self.young[name] = young
+
+    def _rewritten(self, there: str, name: str) -> Sequence[Kind]:
+        """Whether a young file that looks as it did says something else."""
+        now = time.monotonic()
+        young = self.young[name]
+        if digest(f"{there}/{name}") != young.digest:
+            return (Kind.REWRITTEN,)
+        if now >= young.until:
+            del self.young[name]
+        return ()

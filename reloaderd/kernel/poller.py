@@ -15,10 +15,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
-from reloaderd.kernel.looks import Look, Youth, digest, kinds, look_at, youth
+from reloaderd.kernel.looks import Directory, Identity, look_at
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import FIRST_POLLED
 
@@ -35,97 +35,6 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Errors that mean that a path leads nowhere; any other may pass."""
 
 
-Identity = tuple[int, int | str]
-"""Of a directory: its device, and its inode or, where that tells nothing, its real path."""
-
-
-class _Directory:
-    """One watched directory: what is looked at in it, and how that looked."""
-
-    __slots__ = ("armed", "forgetful", "held", "identity", "looks", "path", "young")
-
-    def __init__(self, path: str, identity: Identity, forgetful: Container[int]) -> None:
-        self.path = path
-        self.identity = identity
-        self.forgetful = forgetful
-        self.armed = False  # all names count, not only those held
-        self.held: set[str] = set()
-        self.looks: dict[str, Look] = {}
-        self.young: dict[str, Youth] = {}
-
-    def look(self, there: str) -> dict[str, Look]:
-        """How everything looks now in the directory at `there`.  Raises OSError."""
-        looks: dict[str, Look] = {}
-        if self.armed:
-            with os.scandir(there) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                        looks[entry.name] = look_at(entry.path, status, self.forgetful)
-                    except OSError:  # gone since it was listed
-                        pass
-        for name in self.held - looks.keys():
-            path = f"{there}/{name}"
-            try:
-                looks[name] = look_at(path, os.lstat(path), self.forgetful)
-            except OSError:
-                pass
-        return looks
-
-    def believe(self, there: str, looks: dict[str, Look], names: Iterable[str]) -> None:
-        """These names are known now; what became of the others is still to be told."""
-        for name in names:
-            if name in looks:
-                self.looks[name] = looks[name]
-                self.read_if_young(there, name, seen=False)
-
-    def compare(self, there: str, looks: dict[str, Look]) -> list[tuple[str, Kind, bool]]:
-        """What became of which name since it was last looked at, and whether that is a directory."""
-        before, self.looks = self.looks, looks
-        found = [(name, Kind.DELETED, known.is_dir) for name, known in before.items() if name not in looks]
-        for name, _, _ in found:
-            self.young.pop(name, None)
-        for name, look in looks.items():
-            known = before.get(name)
-            if known == look and name not in self.young:
-                continue
-            became = kinds(known, look, name in self.held) if known != look else self._rewritten(there, name)
-            for kind in became:
-                found.append((name, kind, look.is_dir if kind is not Kind.DELETED else not look.is_dir))
-            if became:
-                self.read_if_young(there, name, seen=True)
-        return found
-
-    def detached(self, looks: dict[str, Look]) -> list[str]:
-        """The names of those held whose file has no name of its own any more (kernel.filemounts)."""
-        return [
-            name
-            for name in self.held
-            if name in looks
-            and not looks[name].is_dir
-            and looks[name].links == 0
-            and name in self.looks
-            and self.looks[name].links > 0
-        ]
-
-    def read_if_young(self, there: str, name: str, seen: bool) -> None:
-        """Remember what the file says, where that is needed to notice that it was written again."""
-        self.young.pop(name, None)
-        young = youth(f"{there}/{name}", self.looks[name], seen)
-        if young is not None:
-            self.young[name] = young
-
-    def _rewritten(self, there: str, name: str) -> Sequence[Kind]:
-        """Whether a young file that looks as it did says something else."""
-        now = time.monotonic()
-        young = self.young[name]
-        if digest(f"{there}/{name}") != young.digest:
-            return (Kind.REWRITTEN,)
-        if now >= young.until:
-            del self.young[name]
-        return ()
-
-
 class Poller:
     """Directories that are looked at again and again; see kernel.source for what its methods promise."""
 
@@ -138,7 +47,7 @@ class Poller:
         """
         self._interval = interval
         self._forgetful = forgetful
-        self._directories: dict[int, _Directory] = {}
+        self._directories: dict[int, Directory] = {}
         self._watches: dict[Identity, int] = {}
         self._at: dict[str, int] = {}  # path -> watch
         self._latest = FIRST_POLLED
@@ -215,6 +124,13 @@ class Poller:
         if not self._directories:
             self.deadline = None
 
+    def told(self, watch: int, name: str) -> None:
+        """The kernel told of this name: how it looks now is no news."""
+        directory = self._directories.get(watch)
+        if directory is not None and (directory.armed or name in directory.held):
+            with reaching(directory.path) as there:
+                directory.told(there, name)
+
     def close(self) -> None:
         self._directories.clear()
         self._watches.clear()
@@ -225,7 +141,7 @@ class Poller:
         directory = self._directories.get(watch)
         return directory.path if directory else None
 
-    def _directory(self, path: str, there: str) -> tuple[int, _Directory]:
+    def _directory(self, path: str, there: str) -> tuple[int, Directory]:
         status = os.stat(there)
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -234,13 +150,13 @@ class Poller:
         if watch is None:
             self._latest += 1
             watch = self._watches[identity] = self._latest
-            self._directories[watch] = _Directory(path, identity, self._forgetful)
+            self._directories[watch] = Directory(path, identity, self._forgetful)
             self._at[path] = watch
             if self.deadline is None:
                 self.deadline = time.monotonic() + self._interval
         return watch, self._directories[watch]
 
-    def _scan(self, watch: int, directory: _Directory) -> Sequence[Event]:
+    def _scan(self, watch: int, directory: Directory) -> Sequence[Event]:
         """What is different in one directory."""
         with reaching(directory.path) as there:
             try:
@@ -262,7 +178,7 @@ class Poller:
             return status.st_dev, os.path.realpath(path)
         return status.st_dev, status.st_ino
 
-    def _is_same(self, directory: _Directory, status: os.stat_result) -> bool:
+    def _is_same(self, directory: Directory, status: os.stat_result) -> bool:
         """Whether that is the directory that is watched."""
         device, number = directory.identity
         if status.st_dev != device or not stat.S_ISDIR(status.st_mode):

@@ -1,11 +1,11 @@
 """All sources as one: which of them watches what, and what happens when one has had enough.
 
 Facts:
-- inotify_init1(2) says EMFILE for the user's limit of instances and for the process's of descriptors alike.
 - inotify_add_watch(2) says ENOSPC when the user has as many watches as allowed (or the kernel no memory for
   its bookkeeping), ENOMEM when there is none at all.  No event tells that there is room again.
 
 Rules (DESIGN 6.1):
+- What is polled because others write there is heard of by the kernel's source as well (kernel.beside).
 - A source that is asked for by name watches everything; else kernel.choice says what is polled.
 - What inotify has no room for is polled until it has: from time to time one of those is tried again.
 """
@@ -13,22 +13,23 @@ Rules (DESIGN 6.1):
 from __future__ import annotations
 
 import errno
-import os
 import select
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_PACKAGE
-from reloaderd.errors import ReloaderdError
-from reloaderd.events import Event, WatchStale
+from reloaderd.core.reasons import LIMITS
+from reloaderd.events import Event, WatchEnded, WatchStale
 from reloaderd.kernel.choice import Choice
 from reloaderd.kernel.filemounts import BY_ITSELF, FileMounts
 from reloaderd.kernel.mounts import Mounts
+from reloaderd.kernel.opening import limit_of, open_source
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import CONTENT, FIRST_POLLED, GOING, Source
 
 if TYPE_CHECKING:  # it is imported when it is needed, which in most trees is never
+    from reloaderd.kernel.beside import Beside
     from reloaderd.kernel.poller import Poller
 
 RETRY = 5.0
@@ -36,16 +37,6 @@ RETRY = 5.0
 
 SLICE = 500
 """Directories that go back to inotify at once."""
-
-ORDER: Mapping[str, Sequence[str]] = {
-    "auto": ("inotify", "pyinotify"),
-    "inotify": ("inotify",),
-    "pyinotify": ("pyinotify",),
-    "poll": (),
-}
-
-_PACKAGES = {"inotify": "inotify_simple", "pyinotify": "pyinotify"}
-_INSTALLED_BY = {"inotify": "inotify_simple", "pyinotify": "'reloaderd[pyinotify]'"}
 
 
 class Sources:
@@ -73,12 +64,12 @@ class Sources:
         self._instead = instead or (lambda source: source)
         self._interval = interval
         self._poller: Poller | None = None
+        self._beside: Beside | None = None
         self._files = FileMounts(interval)
         self._reasons: dict[int, str] = {}  # watch of the poller -> why it is polled
         self._retry_at: float | None = None
         self._epoll = select.epoll()
         self._kernel: Source | None = None
-        self._without = ASKED_FOR if backend == "poll" else NO_PACKAGE
         self._open()
         self._point()
 
@@ -99,9 +90,17 @@ class Sources:
 
     def read(self) -> Sequence[Event]:
         events = self._kernel.read() if self._kernel else ()
+        if self._beside and events:
+            events = self._beside.translate(events)
         if self.deadline is not None:
-            looked = self._poller.read() if self._poller else ()
-            events = [*events, *looked, *self._files.read(), *self._try_again()]
+            events = [*events, *self._look(), *self._files.read(), *self._try_again()]
+        return events
+
+    def _look(self) -> Sequence[Event]:
+        events = self._poller.read() if self._poller else ()
+        for event in events:
+            if isinstance(event, WatchEnded):
+                self._let_go(event.watch)
         return events
 
     def arm(self, path: str) -> int:
@@ -112,12 +111,15 @@ class Sources:
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     return self._arm_far(path)
-                why = _limit(error)
+                why = limit_of(error)
             else:
                 if self._files.concern(path, watch):
                     self._files.armed(path, watch)
                 return watch
-        return self._polled(self._polling().arm(path), why)
+        watch = self._polled(self._polling().arm(path), why)
+        if self._kernel and why in self._choice.types:
+            self._listen(watch, partial(self._kernel.arm, path))
+        return watch
 
     def hold(self, path: str, name: str, interest: int) -> int:
         why = BY_ITSELF if interest == CONTENT and self._files.is_one(path, name) else self._why(path)
@@ -125,16 +127,26 @@ class Sources:
             try:
                 return self._kernel.hold(path, name, interest)  # type: ignore[union-attr]
             except OSError as error:
-                why = _limit(error)
-        return self._polled(self._polling().hold(path, name, interest), why)
+                why = limit_of(error)
+        watch = self._polled(self._polling().hold(path, name, interest), why)
+        if self._kernel and why in self._choice.types:
+            self._listen(watch, partial(self._kernel.hold, path, name, interest))
+        return watch
 
     def drop(self, watch: int) -> None:
         if watch >= FIRST_POLLED:
             self._polling().drop(watch)
-            self._reasons.pop(watch, None)
+            self._let_go(watch)
         elif self._kernel:
             self._kernel.drop(watch)
             self._files.drop(watch)
+
+    def _let_go(self, watch: int) -> None:
+        """Nothing is polled under that watch any more."""
+        self._reasons.pop(watch, None)
+        heard = self._beside.drop(watch) if self._beside else None
+        if self._kernel and heard is not None:
+            self._kernel.drop(heard)
 
     def close(self) -> None:
         if self._poller:
@@ -194,7 +206,7 @@ class Sources:
             try:
                 return self._kernel.arm(there)
             except OSError as error:
-                why = _limit(error)
+                why = limit_of(error)
         return self._polled(self._polling().arm(path), why)
 
     def _polling(self) -> Poller:
@@ -203,6 +215,13 @@ class Sources:
 
             self._poller = self._instead(Poller(self._interval, self._choice.forgetful))
         return self._poller
+
+    def _listen(self, watch: int, listen: Callable[[], int]) -> None:
+        if self._beside is None:
+            from reloaderd.kernel.beside import Beside
+
+            self._beside = Beside(self._polling())
+        self._beside.add(watch, listen)
 
     def _polled(self, watch: int, why: str) -> int:
         self._reasons[watch] = why
@@ -240,40 +259,7 @@ class Sources:
         return True
 
     def _open(self) -> None:
-        for name in ORDER[self._backend]:
-            try:
-                self._kernel = self._instead(_source(name))
-            except ImportError:
-                if self._backend != "auto":
-                    message = f"--backend {name}: the package {_PACKAGES[name]} is not installed"
-                    raise ReloaderdError(message, f"python -m pip install {_INSTALLED_BY[name]}") from None
-                continue
-            except OSError as error:
-                self._without = _limit(error)
-                _check_descriptors()
-                return
-            self._epoll.register(self._kernel.fileno(), select.EPOLLIN)
-            return
-
-
-def _source(name: str) -> Source:
-    if name == "inotify":
-        from reloaderd.kernel.inotify import InotifySource
-
-        return InotifySource()
-    from reloaderd.kernel.pyinotify import PyinotifySource
-
-    return PyinotifySource()
-
-
-def _limit(error: OSError) -> str:
-    """The name of a limit; raises any other error again."""
-    name = errno.errorcode.get(error.errno or 0, "")
-    if name not in LIMITS:
-        raise error
-    return name
-
-
-def _check_descriptors() -> None:
-    """Raises OSError where it is this process that may open no more."""
-    os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        kernel, self._without = open_source(self._backend)
+        if kernel is not None:
+            self._kernel = self._instead(kernel)
+            self._epoll.register(kernel.fileno(), select.EPOLLIN)

@@ -159,6 +159,37 @@ def test_po16_backend_inotify_overrides(remote: Path, place: Place, mounts: Moun
 
 
 @pytest.mark.needs("fuse", "nsenter")
+def test_di30_what_is_done_on_this_machine_is_told_at_once(
+    remote: Path, place: Place, mounts: Mounts, watch: Watch
+) -> None:
+    """The next look is an hour away: the kernel tells of what goes through it."""
+    mounts.fuse(remote, place.tree / "root", "sshfs")
+    daemon = watch("--poll-interval=1h", roots=("root", "other"), marker="other/m.py", inside=mounts)
+    root = mounts.at(place.tree / "root")
+    for number in range(3):
+        with daemon.restarts(1):
+            edits.append(root / "pkg/b.py", f"{number}\n")
+    with daemon.restarts(1):
+        build(root, {"new/er/n.py": "n\n"})
+    with daemon.restarts(1):
+        edits.append(root / "new/er/n.py")
+    with daemon.restarts(1):
+        os.unlink(root / "a.py")
+
+
+@pytest.mark.needs("fuse", "nsenter")
+def test_di30_what_is_done_on_this_machine_counts_once(
+    remote: Path, place: Place, mounts: Mounts, watch: Watch
+) -> None:
+    """What the kernel told of is no news to the next look, wherever between two looks it was done."""
+    daemon = watch_remote(watch, place, mounts)
+    within = mounts.at(place.tree / "root/pkg/b.py")
+    for number in range(10):
+        with daemon.restarts(1):
+            edits.append(within if number % 3 else remote / "pkg/b.py", f"{number}\n")
+
+
+@pytest.mark.needs("fuse", "nsenter")
 def test_di30_fuse_below_the_root_comes_and_goes(
     remote: Path, place: Place, mounts: Mounts, watch: Watch
 ) -> None:

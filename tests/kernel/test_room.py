@@ -11,7 +11,7 @@ import pytest
 
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Event, WatchStale
-from reloaderd.kernel import sources
+from reloaderd.kernel import opening, sources
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.source import FIRST_POLLED
 from reloaderd.kernel.sources import RETRY, Sources
@@ -57,7 +57,7 @@ class Kernel:
 
 @pytest.fixture(autouse=True)
 def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_source", lambda name: Kernel())
+    monkeypatch.setattr(opening, "make", lambda name: Kernel())
     Kernel.room, Kernel.refuses, Kernel.error = 0, 0, errno.ENOSPC
 
 
@@ -159,7 +159,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         opened.name = name
         return opened
 
-    monkeypatch.setattr(sources, "_source", open_one)
+    monkeypatch.setattr(opening, "make", open_one)
     return names
 
 

@@ -36,18 +36,20 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
+    "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
     "kernel.keeper": {"kernel.spawn"},
+    "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
-        *("kernel.choice", "kernel.filemounts", "kernel.inotify", "kernel.mounts", "kernel.poller"),
-        "kernel.pyinotify",
+        *("kernel.beside", "kernel.choice", "kernel.filemounts", "kernel.mounts", "kernel.opening"),
+        "kernel.poller",
     },
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
@@ -55,7 +57,8 @@ SIBLINGS = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
-    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry", "reloaderd.kernel.poller"),
+    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
