@@ -141,7 +141,7 @@ def test_li04_overflow_each_second_for_ten_seconds(place: Place, watch: Watch) -
     daemon.settle(len(daemon.starts), most=len(daemon.starts) + 2)
     assert 5 <= looked(daemon, at) <= 11
     assert procfs.cpu(daemon.pid) - used < 10 * 2 * once + 0.5
-    with daemon.restarts(1):
+    with daemon.restarts(1, most=3):  # the last look may be still to come, and not know each file yet
         edits.append(place.tree / "pkg/deep/c.py")
 
 
@@ -158,7 +158,7 @@ def test_li04_overflow_after_overflow(place: Place, watch: Watch) -> None:
     daemon.final_state_seen()
     daemon.settle(len(daemon.starts), most=len(daemon.starts) + 2)
     assert looked(daemon, 0) <= took + 2
-    with daemon.restarts(1):
+    with daemon.restarts(1, most=3):
         edits.append(place.tree / "pkg/m4.py")
 
 
