@@ -239,9 +239,12 @@ class Watcher:
         commands += self._repositories.look_below(event.points)
         for root in self._roots.paths:
             real = self._roots.real(root)
-            below = [point for point in event.points if point != real and is_below(point, real)]
-            for point in below:
-                commands += self._mount_changed(join(root, point[len(real.rstrip("/")) + 1 :]))
+            if any(is_below(real, point) for point in event.points):
+                commands += self._mount_changed(root)  # the same directory, maybe, with other mounts below
+                continue
+            for point in event.points:
+                if is_below(point, real):
+                    commands += self._mount_changed(join(root, point[len(real.rstrip("/")) + 1 :]))
         if self._follow_links:  # which may lead there from anywhere
             commands += self.look_everywhere()
         return commands

@@ -492,6 +492,13 @@ def test_lost_events_may_have_told_of_any_way_to_a_root_and_to_an_ignore_file() 
     assert [one.path for one in only(commands, Anchor)] == ["/q", "/.gitignore"]
 
 
+@pytest.mark.parametrize("point", ["/w/p", "/w"])
+def test_a_mount_of_the_same_directory_over_a_root_may_hide_other_mounts_below(point: str) -> None:
+    watcher = resting().engine.services["web"].watcher
+    commands = watcher.mounts_changed(MountsChanged([point, "/w/p/a"]))
+    assert only(commands, Arm) == [Arm("web", Why.LOST, ["/w/p"])]
+
+
 def test_other_mounts_may_bring_another_repository() -> None:
     watcher = Watcher(service())
     for path in ("/p", "/p/a", "/p/b"):
