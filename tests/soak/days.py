@@ -62,8 +62,9 @@ class Days:
 
     def beginning(self) -> list[Step]:
         """What there is at first, and again after a sweep."""
-        dirs = ("/w/p/a/b", "/w/p/b/a", "/w/p/c", "/w/d/e/r/a", *pools.TARGETS, "/w/out/a/b")
-        with_files = ("/w/p", "/w/p/a", "/w/p/b", "/w/d/e/r", "/w/out/a", *dirs)
+        tops = ("/w/p", "/w/d/e/r", *pools.TARGETS, "/w/out/a")
+        dirs = [f"{top}/{name}" for top in tops for name in ("a/a", "a/b", "b", "c")]
+        with_files = (*tops, *dirs, "/w/p/a")
         return [
             *map(op.MakeDirs, dirs),
             op.Symlink("t/one", "/w/q"),

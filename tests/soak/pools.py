@@ -20,7 +20,7 @@ DIRS = ("a", "a", "a", "b", "b", "b", "c", "c", *ODD_DIRS)
 ODD_FILES = ("a", "b", "\udcff\udcfe.py", "$(touch x);*.py", "two\nlines.py", "n" * 251 + ".py")
 FILES = (*("m.py", "n.py") * 6, *ODD_FILES)
 
-DEPTHS = (0, 0, 1, 1, 1, 2, 2, 3)
+DEPTHS = (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)
 
 LINKED = (
     "m.py",
@@ -70,7 +70,7 @@ MANNERS = (
 
 BURSTS = (300, 1000, 3000)
 
-CROWDED = 4
+CROWDED = 5
 """So many bursts, or mounts, each of which can show a whole tree once more, and everything is swept away."""
 
 WEIGHTS = {
@@ -101,7 +101,6 @@ WEIGHTS = {
     "ancestor_moved": 2,
     "retarget": 2,
     "rebuild": 3,
-    "sweep": 1,
     "burst": 1,
     "flood": 2,
     "stop": 3,
