@@ -18,7 +18,7 @@ def arm(source: Sources, command: do.Arm) -> Sequence[Event]:
     from reloaderd.kernel.files import list_directory
 
     listings = [list_directory(source, path) for path in command.paths]
-    polled = source.polled((one.path, one.watch) for one in listings)
+    polled = source.polled(listings)
     return [Armed(command.service, command.why, listings, polled)]
 
 

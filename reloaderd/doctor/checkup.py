@@ -122,7 +122,7 @@ class _Found:
         for path in self._mounts:
             node = tree.get(parent(path))
             if path not in tree and node is not None and path.rpartition("/")[2] in node.files:
-                why = self._survey.source.polled([(node.path, node.watch)]).get(path, "")
+                why = self._survey.source.polled([node]).get(path, "")
                 self._parts.append(self._part(path, why or self._survey.source.reason(node.watch)))
 
     def _part(self, path: str, why: str) -> Part:

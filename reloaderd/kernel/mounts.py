@@ -40,13 +40,25 @@ REMOTE = frozenset(
             "cifs",
             "coda",
             "davfs",
+            "drvfs",
+            "fakeowner",
             "fuse",
             "gfs2",
+        ),
+        *(
             "glusterfs",
             "gpfs",
+            "lustre",
+            "ncp",
+            "ncpfs",
+            "nfs",
+            "nfs4",
+            "ocfs2",
+            "orangefs",
+            "panfs",
+            "prl_fs",
         ),
-        *("lustre", "ncp", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "prl_fs_freeze"),
-        *("pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "wekafs"),
+        *("prl_fs_freeze", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "wekafs"),
     }
 )
 """File systems with other writers than this kernel: each is a network's, a cluster's, or a host's folder."""

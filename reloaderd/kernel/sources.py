@@ -15,9 +15,9 @@ from __future__ import annotations
 import errno
 import select
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reloaderd.core.reasons import LIMITS
 from reloaderd.events import Event, WatchEnded, WatchStale
@@ -37,6 +37,16 @@ RETRY = 5.0
 
 SLICE = 500
 """Directories that go back to inotify at once."""
+
+
+class Armed(Protocol):
+    """A directory and its watch."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def watch(self) -> int: ...
 
 
 class Sources:
@@ -113,7 +123,7 @@ class Sources:
                     return self._arm_far(path)
                 why = limit_of(error)
             else:
-                if self._files.concern(path, watch):
+                if self._mounts_inside and self._files.concern(path, watch):
                     self._files.armed(path, watch)
                 return watch
         watch = self._polled(self._polling().arm(path), why)
@@ -160,14 +170,13 @@ class Sources:
         """Why the directory that `watch` stands for is polled; empty where it is not."""
         return self._reasons.get(watch, "") if watch >= FIRST_POLLED else ""
 
-    def polled(self, directories: Iterable[tuple[str, int]]) -> Mapping[str, str]:
-        """Of these paths and watches, and of the files in them, those that are polled, and why."""
-        found: dict[str, str] = {}
-        for path, watch in directories:
-            if watch >= FIRST_POLLED:
-                found[path] = self._reasons.get(watch, "")
-            else:
-                found |= self._files.in_directory(path)
+    def polled(self, armed: Sequence[Armed]) -> Mapping[str, str]:
+        """Of these directories, and of the files in them, those that are polled, and why."""
+        found = {one.path: self._reasons.get(one.watch, "") for one in armed if one.watch >= FIRST_POLLED}
+        if self._mounts_inside:
+            for one in armed:
+                if one.watch < FIRST_POLLED:
+                    found |= self._files.in_directory(one.path)
         return found
 
     # Which source
@@ -192,7 +201,9 @@ class Sources:
         near = self._choice.near if self._backend == "auto" else ()
         self._unlike = near if self._kernel else ("",)
         points = [mount.point for mount in self._mounts.table]
-        self._files.are_at([*points, *self._choice.below_given(points)])
+        below = self._choice.below_given(points)
+        self._files.are_at([*points, *below])
+        self._mounts_inside = bool(below) or self._files.deadline is not None
 
     def _why(self, path: str) -> str:
         """Why `path` is to be polled; empty where inotify is to be asked."""
