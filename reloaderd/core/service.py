@@ -14,7 +14,7 @@ from reloaderd.core.debounce import Debounce
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
-from reloaderd.core.telling import changed, environ, watching
+from reloaderd.core.telling import changed, environ, storm, watching
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
@@ -98,15 +98,9 @@ class Service:
             case WatchEnded():
                 self.debounce.unlock(event.watch, now)
                 return watcher.watch_ended(event)
-            case WatchMoved():
-                return watcher.watch_moved(event)
-            case FileDetached():
-                return watcher.file_detached(event)
             case WatchStale():
                 self._source = event.source
                 return watcher.watch_stale(event)
-            case MountsChanged():
-                return watcher.mounts_changed(event)
             case Looked():
                 self.debounce.looked(event.settled)
                 return []
@@ -116,18 +110,12 @@ class Service:
                 watcher.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
                 return []
-            case Armed():
-                return watcher.armed(event, now)
-            case Anchored():
-                return watcher.anchored(event, now)
             case RepositoryFound():
                 if event.locked:
                     self.debounce.lock(event.watch, now)
                 else:  # it may have been let go while events were lost
                     self.debounce.unlock(event.watch, now)
                 return watcher.repository_found(event)
-            case Examined():
-                return watcher.examined(event, now)
             case Drained():
                 watcher.drained()
                 return self._launch(now) if self.supervisor.starting else []
@@ -135,6 +123,24 @@ class Service:
                 return self.supervisor.child(event, now)
             case KeeperDied():
                 return self._keeper_died(now)
+            case _:
+                return self._watch(event, now)
+
+    def _watch(self, event: Event, now: float) -> list[Command]:
+        """What is the watcher's business alone."""
+        match event:
+            case Armed():
+                return self.watcher.armed(event, now)
+            case Anchored():
+                return self.watcher.anchored(event, now)
+            case Examined():
+                return self.watcher.examined(event, now)
+            case WatchMoved():
+                return self.watcher.watch_moved(event)
+            case MountsChanged():
+                return self.watcher.mounts_changed(event)
+            case FileDetached():
+                return self.watcher.file_detached(event)
             case _:
                 return []
 
@@ -254,7 +260,8 @@ class Service:
             if delay:
                 self._delayed = True
                 self.debounce.hold_until(now + delay)
-                return self._name_storm(delay)
+                path = self._storms.to_name()
+                return [] if path is None else [storm(self.settings, path)]
         self._delayed = False
         first = self.debounce.first
         return self._act(self.debounce.take(), bool(restarts), first, now)
@@ -283,18 +290,6 @@ class Service:
             return 0.0
         late = self._late if self.watcher.coverage else 0.0
         return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)
-
-    def _name_storm(self, delay: float) -> list[Command]:
-        path = self._storms.to_name()
-        if path is None:
-            return []
-        root = next((root for root in self.settings.roots if path.startswith(root + "/")), "")
-        pattern = path[len(root) :] if root else path
-        text = (
-            f"{path} restarts the command right after each start, again and again; slowing down"
-            f" (if the command writes it itself, add: --ignore '{pattern}')"
-        )
-        return [Report("warning", self.settings.name, {"text": text, "path": path})]
 
 
 OVERFLOWED = (

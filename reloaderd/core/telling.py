@@ -48,6 +48,17 @@ def changed(settings: ServiceSettings, batch: Batch, action: str) -> Command:
     return Report("changed", settings.name, fields)
 
 
+def storm(settings: ServiceSettings, path: str) -> Command:
+    """The command seems to restart itself by writing `path`."""
+    root = next((root for root in settings.roots if path.startswith(root + "/")), "")
+    pattern = path[len(root) :] if root else path
+    text = (
+        f"{path} restarts the command right after each start, again and again; slowing down"
+        f" (if the command writes it itself, add: --ignore '{pattern}')"
+    )
+    return Report("warning", settings.name, {"text": text, "path": path})
+
+
 def environ(paths: Collection[str]) -> dict[str, str]:
     """The variables that tell a run what it was started for: as many whole paths as fit, one a line."""
     size = 0
