@@ -70,6 +70,10 @@ class Coverage:
         """Which limit it is that was hit; it may be out of the way by now."""
         return [self._warning(*event[1:])] if event.why in self._reasons.values() else []
 
+    def reason(self, path: str) -> str:
+        """Why that is polled; empty where it is not."""
+        return self._reasons.get(path, "")
+
     def is_polled(self, path: str) -> bool:
         """Whether a file's changes are learnt by looking."""
         return path in self._reasons or parent(path) in self._reasons

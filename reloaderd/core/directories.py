@@ -4,6 +4,7 @@ Rules (DESIGN 6.1):
 - The order is always arm, then list, then believe: what was there before the watch is in the
   listing, what came after it is in the events.
 - Nothing in a directory that is ignored is ever armed, listed or examined.
+- File systems whose files are made up when they are read are left out, unless a root is in one.
 - A directory that several followed links lead to is watched under the first path, and under another
   when that goes.
 """
@@ -11,15 +12,15 @@ Rules (DESIGN 6.1):
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.asks import Asks
 from reloaderd.core.changes import Change
 from reloaderd.core.coverage import Coverage
 from reloaderd.core.ignorefiles import IgnoreFiles
-from reloaderd.core.paths import is_below, prefix
-from reloaderd.core.reasons import watch_failure
+from reloaderd.core.paths import is_below, parent, prefix
+from reloaderd.core.reasons import MADE_UP, watch_failure
 from reloaderd.core.repositories import NAMES, Repositories
 from reloaderd.core.rules import Rules
 from reloaderd.core.stamps import Stamps
@@ -73,14 +74,15 @@ class Directories:
         commands: list[Command] = []
         below: list[str] = []
         files: list[str] = []
-        for listing in event.listings:
+        listings = [one for one in event.listings if not self._leave_out(one, event.polled, commands)]
+        for listing in listings:
             if listing.error:
                 commands += self._not_armed(listing, now)
             else:
                 self._listed(listing, event.why, commands, below, files)
         if event.polled or self.coverage:
-            self.coverage.note([listing.path for listing in event.listings], event.polled)
-        self.stamps.lose_in([listing.path for listing in event.listings])
+            self.coverage.note([listing.path for listing in listings], event.polled)
+        self.stamps.lose_in([listing.path for listing in listings])
         if len(self.tree) > TOO_MANY and "" not in self._warned:
             self._warned.add("")
             commands.append(self._warning(f"more than {TOO_MANY:,} directories to watch: is the PATH right?"))
@@ -91,6 +93,19 @@ class Directories:
         for at in range(0, len(below), SLICE):
             commands.append(self._asks.arm(event.why, below[at : at + SLICE]))
         return commands
+
+    def _leave_out(self, listing: Listing, polled: Mapping[str, str], commands: list[Command]) -> bool:
+        """Whether that is where files begin that are made up when read: nobody who names `/` means /proc."""
+        path = listing.path
+        if (
+            polled.get(path) not in MADE_UP
+            or path in self._roots
+            or self.coverage.reason(parent(path)) in MADE_UP
+        ):
+            return False
+        commands += self.forget(path, counts=True)
+        commands += self._asks.drop([listing.watch])
+        return True
 
     def _listed(
         self, listing: Listing, why: Why, commands: list[Command], below: list[str], files: list[str]

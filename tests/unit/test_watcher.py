@@ -537,3 +537,18 @@ def test_a_root_is_armed_at_the_start_once_whatever_is_found_again() -> None:
     watcher.anchored(there, 0.0)
     assert len(only(watcher.repository_found(found), Arm)) == 1
     assert only(watcher.repository_found(found), Arm) == []
+
+
+def test_files_that_are_made_up_are_left_out_below_a_root_that_is_elsewhere() -> None:
+    watcher = Watcher(service(roots=("/p", "/p/proc/sys")))
+    watcher.armed(Armed("web", Why.START, [listing("/p", 1, dirs=["proc"])]), 0.0)
+    polled = {"/p/proc": "proc"}
+    commands = watcher.armed(Armed("web", Why.START, [listing("/p/proc", 2, dirs=["1"])], polled), 0.0)
+    assert only(commands, Arm) == [] and only(commands, Drop) == [Drop([2])]
+    assert "/p/proc" not in watcher.tree
+    polled = {"/p/proc/sys": "proc"}
+    commands = watcher.armed(Armed("web", Why.START, [listing("/p/proc/sys", 3, dirs=["fs"])], polled), 0.0)
+    assert [list(one.paths) for one in only(commands, Arm)] == [["/p/proc/sys/fs"]]
+    polled = {"/p/proc/sys/fs": "proc"}
+    watcher.armed(Armed("web", Why.START, [listing("/p/proc/sys/fs", 4)], polled), 0.0)
+    assert "/p/proc/sys/fs" in watcher.tree
