@@ -13,6 +13,8 @@ Rules (DESIGN 6.3):
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from reloaderd.core.batch import Batch
 from reloaderd.core.rules import Verdict
 from reloaderd.events import Kind
@@ -96,6 +98,11 @@ class Debounce:
             self._last = max(self._last, now)
             self._first = max(self._first, now)
             self._remember(now)
+
+    def keep_locks(self, is_watched: Callable[[int], object], now: float) -> None:
+        """Let go of those whose watch was dropped: nobody would tell that they were."""
+        for watch in [watch for watch in self._locks if not is_watched(watch)]:
+            self.unlock(watch, now)
 
     def hold_until(self, instant: float) -> None:
         """Let the pending batch wait until then at least."""

@@ -258,6 +258,17 @@ def test_a_lock_whose_repository_is_removed_holds_nothing() -> None:
     assert runs(world) == 2
 
 
+def test_a_lock_that_is_not_watched_any_more_holds_nothing() -> None:
+    """A source that polls says nothing of a watch that was dropped."""
+    world = at_rest(*REPOSITORY)
+    world.kernel.drop = world.kernel.held.pop  # type: ignore[assignment]
+    world.do(op.Save(LOCK), op.Save("/p/m.py"))
+    world.pause(1.0)
+    world.do(op.Rename("/p", "/old"), *TREE)
+    world.pause(5.0)
+    assert runs(world) == 2
+
+
 def test_a_child_that_restarts_itself_is_slowed_down_and_the_path_is_named() -> None:
     world = at_rest(*TREE)
     world.on_start = lambda _: world.do(op.Save("/p/out.txt"))
