@@ -34,24 +34,19 @@ def main() -> int:
             without |= MOUNTING
     signal.signal(signal.SIGTERM, _terminate)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # children that crash leave no file
-    days = Days(given.seed, frozenset(without))
-    roots, options = days.roots(), days.options()
-    backend = given.backend or days.backend()
-    if backend != "auto":
-        options += [f"--backend={backend}", "--poll-interval=200ms"]
-    print(
-        f"seed {given.seed}, {given.seconds:g} s: reloaderd watch {' '.join([*options, *roots])}", flush=True
-    )
+    days = Days(given.seed, given.backend, frozenset(without))
+    command = " ".join(["reloaderd watch", *days.options, *days.roots])
+    print(f"seed {given.seed}, {given.seconds:g} s: {command}", flush=True)
     place = Place()
     try:
-        return _soak(place, days, roots, options, given.seconds)
+        return _soak(place, days, given.seconds)
     finally:
         place.remove()
 
 
-def _soak(place: Place, days: Days, roots: list[str], options: list[str], seconds: float) -> int:
+def _soak(place: Place, days: Days, seconds: float) -> int:
     began = time.monotonic()
-    soak = Soak(place, days.beginning(), roots, options)
+    soak = Soak(place, days.beginning(), days.roots, days.options)
     try:
         soak.carry_out(days.warm_up())
         while time.monotonic() - began < seconds:

@@ -8,9 +8,9 @@ the same seed gives the same steps.
 from __future__ import annotations
 
 import os
-from random import Random
 
 from tests.soak import pools
+from tests.soak.scene import Scene
 from tests.soak.steps import (
     Behave,
     Burst,
@@ -18,7 +18,6 @@ from tests.soak.steps import (
     Flood,
     MountBind,
     MountTmpfs,
-    Pause,
     Signal,
     SignalChild,
     Step,
@@ -28,57 +27,24 @@ from tests.soak.steps import (
 from tests.support import model as op
 
 
-class Days:
+class Days(Scene):
     """A source of acts: one method each, by the names of pools.WEIGHTS."""
 
-    def __init__(self, seed: int, without: frozenset[str] = frozenset()) -> None:
+    def __init__(self, seed: int, backend: str | None = None, without: frozenset[str] = frozenset()) -> None:
         """`without` names acts that are left out."""
-        self._random = Random(seed)
-        self._pick = self._random.choice
+        super().__init__(seed, backend)
         self._mounts: list[str] = []
         self._bursts = 0
-        self._places = list(pools.PLACES)
-        self._root_files: list[str] = []
         weights = {name: weight for name, weight in pools.WEIGHTS.items() if name not in without}
         self._names, self._weights = list(weights), list(weights.values())
 
-    def roots(self) -> list[str]:
-        """What is watched: a plain directory mostly, and what is harder."""
-        others = self._random.sample(pools.ROOTS[1:], self._pick((0, 1, 2, 3)))
-        chosen = [pools.ROOTS[0], *others] if self._random.random() < 0.8 or not others else others
-        dirs = [root for root in chosen if root in pools.ROOT_DIRS]
-        self._places += dirs * (len(pools.PLACES) // (len(dirs) or 1))
-        self._root_files = [root for root in chosen if root in pools.ROOT_FILES]
-        return chosen
-
-    def options(self) -> list[str]:
-        """How reloaderd is called."""
-        debounce = self._pick(("auto", "auto", "auto", "0", "200ms"))
-        return [f"--debounce={debounce}", f"--on-exit={self._pick(('wait', 'restart'))}"]
-
-    def backend(self) -> str:
-        """What it learns of changes by, where nobody says."""
-        return self._pick(("auto", "auto", "pyinotify", "poll"))
-
-    def beginning(self) -> list[Step]:
-        """What there is at first, and again after a sweep."""
-        tops = ("/w/p", "/w/d/e/r", *pools.TARGETS, "/w/out/a")
-        dirs = [f"{top}/{name}" for top in tops for name in ("a/a", "a/b", "b", "c")]
-        with_files = (*tops, *dirs, "/w/p/a")
-        return [
-            *map(op.MakeDirs, dirs),
-            op.Symlink("t/one", "/w/q"),
-            *(op.Save(f"{path}/{name}") for path in with_files for name in ("m.py", "n.py")),
-            op.Save("/w/s.py"),
-            op.Save("/w/d/s.py"),
-        ]
-
     def warm_up(self) -> list[Step]:
         """The most that will ever come at once, so that it is known how much memory that takes."""
-        crowd = "/w/p/burst0"
+        place = self._places[-1]
+        crowd = place + "/burst0"
         made: list[Step] = []
         for _ in range(2):
-            made += [Signal("STOP"), Burst(crowd, max(pools.BURSTS)), Flood("/w/p"), Signal("CONT"), Check()]
+            made += [Signal("STOP"), Burst(crowd, max(pools.BURSTS)), Flood(place), Signal("CONT"), Check()]
             made += [op.RemoveTree(crowd), Check()]
         return made
 
@@ -92,24 +58,6 @@ class Days:
         name = self._random.choices(self._names, self._weights)[0]
         made: list[Step] = getattr(self, "_" + name)()
         return made + self._pause()
-
-    def _pause(self) -> list[Step]:
-        seconds = self._pick(pools.PAUSES)
-        return [Pause(seconds)] if seconds else []
-
-    # Names
-
-    def _dir(self, least: int = 0) -> str:
-        depth = max(least, self._pick(pools.DEPTHS))
-        return os.path.join(self._pick(self._places), *(self._pick(pools.DIRS) for _ in range(depth)))
-
-    def _file(self) -> str:
-        if self._root_files and self._random.random() < 0.1:
-            return self._pick(self._root_files)
-        return os.path.join(self._dir(), self._pick(pools.FILES))
-
-    def _outside(self) -> str:
-        return os.path.join("/w/out", self._pick(pools.DIRS))
 
     # One file
 
