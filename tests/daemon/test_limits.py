@@ -109,38 +109,30 @@ def test_li06_each_episode_has_its_warning(place: Place, watch: Watch) -> None:
     assert len(daemon.named("warning")) == 2
 
 
-@USERS
-def test_li06_edits_while_it_goes_over_to_watches(place: Place, watch: Watch) -> None:
-    """Of files that are edited once each, so that no later edit tells of one that was lost."""
-    build(place.tree, {f"d{number % 50}/m{number}.py": "m\n" for number in range(2000)})
-    daemon = watch(*FAST, prefix=limited(watches=15), warnings=True)
-    at = daemon.mark()
-    allow(daemon, watches=500)
-    number = more = 0
-    while more < 20:
-        assert number < 2000, daemon.report()
-        edits.write(place.tree / f"d{number % 50}/m{number}.py", f"{number}\n")
-        number += 1
-        more += any(not one["polled"] for one in daemon.named("watching", at))
-        time.sleep(0.005)  # the pace of the edits, nothing is waited for
-    daemon.final_state_seen()
+WHILE_LATE = {
+    "written": lambda path, number: edits.write(path / f"m{number}.py", f"{number}\n"),
+    "created": lambda path, number: edits.write(path / f"new{number}.py"),
+    "deleted": lambda path, number: (path / f"m{number}.py").unlink(),
+    "replaced": lambda path, number: edits.replace(path / f"m{number}.py", f"{number}\n"),
+}
 
 
 @USERS
 @pytest.mark.needs("strace")
-def test_li06_edit_after_the_last_look_and_before_the_watch(place: Place, watch: Watch) -> None:
-    """It is nobody's but the comparison's: the call that makes the watch is late."""
-    build(place.tree, {"d/one.py": "1\n", "d/two.py": "2\n"})
+@pytest.mark.parametrize("case", WHILE_LATE)
+def test_li06_edit_after_the_last_look_and_before_the_watch(case: str, place: Place, watch: Watch) -> None:
+    """The call that makes the watch is late: by then nobody but the comparison can tell of it."""
+    path = place.tree / "d"
+    build(path, {f"m{number}.py": "m\n" for number in range(200)})
     call = ["-e", "trace=inotify_add_watch", "-e", "inject=inotify_add_watch:delay_enter=200000"]
-    late = injecting("-P", str(place.tree / "d"), *call)
-    daemon = watch(*FAST, prefix=[*limited(watches=0), *late], warnings=True)
-    allow(daemon, watches=500)
+    prefix = [*limited(watches=0), *injecting("-P", str(path), *call)]
+    daemon = watch(*FAST, prefix=prefix, warnings=True)
     at = daemon.mark()
+    allow(daemon, watches=500)
     number = 0
     while not any(not one["polled"] for one in daemon.named("watching", at)):
         if procfs.state(daemon.pid) == "t":
-            edits.write(place.tree / f"d/new{number}.py")
-            edits.write(place.tree / ("d/two.py" if number % 2 else "d/one.py"), f"{number}\n")
+            WHILE_LATE[case](path, number)
             number += 1
         time.sleep(0.02)  # several in each of the calls that are late
     assert number > 3, "no call was late"
