@@ -75,6 +75,11 @@ class _Found:
             for path in self.ignored
             if (rule := rules.verdict(path, is_dir=True)).action == "ignore"
         ]
+        ignored += [
+            Ignored(path, *counted[path], "made up when read", self._survey.left_out[path])
+            for path in self.ignored
+            if path in self._survey.left_out
+        ]
         parts = [one._replace(directories=self._directories[at]) for at, one in enumerate(self._parts)]
         return Root(
             self._path,

@@ -10,6 +10,7 @@ from reloaderd.answers import ANSWERS
 from reloaderd.commands import Report
 from reloaderd.core.engine import Engine
 from reloaderd.core.paths import join, parent
+from reloaderd.core.reasons import MADE_UP
 from reloaderd.events import Anchored, Armed, Event, Listing, RepositoryFound
 from reloaderd.kernel.dry import DrySource, stand_in
 from reloaderd.kernel.mounts import Mounts
@@ -33,6 +34,7 @@ class Survey:
         self.mounts = Mounts()
         self.skipped: dict[str, int] = {}
         self.unreadable: dict[str, int] = {}
+        self.left_out: dict[str, str] = {}  # where files begin that are made up -> type of the file system
         self.anchored: dict[str, Anchored] = {}
         self.repositories: dict[str, RepositoryFound] = {}
         self._dropped: dict[str, list[str]] = {}  # names of directories that are ignored
@@ -89,6 +91,10 @@ class Survey:
             case Armed():
                 for listing in event.listings:
                     self._note_listing(listing)
+                for path, why in event.polled.items():
+                    if why in MADE_UP and path not in self.watcher.tree:
+                        self._dropped.setdefault(parent(path), []).append(path.rpartition("/")[2])
+                        self.left_out[path] = why
 
     def _note_listing(self, listing: Listing) -> None:
         path = listing.path

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # it is imported when it is needed, which in most trees is ne
     from reloaderd.kernel.poller import Poller
 
 RETRY = 5.0
-"""Seconds between two attempts to do without polling: it costs one call."""
+"""Seconds between two attempts to do without polling, five looks at most: it costs one call."""
 
 SLICE = 500
 """Directories that go back to inotify at once."""
@@ -73,6 +73,7 @@ class Sources:
         self._choice = Choice(mounts, everywhere)
         self._instead = instead or (lambda source: source)
         self._interval = interval
+        self._pause = min(RETRY, 5 * interval)
         self._poller: Poller | None = None
         self._beside: Beside | None = None
         self._files = FileMounts(interval)
@@ -237,7 +238,7 @@ class Sources:
     def _polled(self, watch: int, why: str) -> int:
         self._reasons[watch] = why
         if why in LIMITS and self._retry_at is None:
-            self._retry_at = time.monotonic() + RETRY
+            self._retry_at = time.monotonic() + self._pause
         return watch
 
     # When there is room again
@@ -247,7 +248,7 @@ class Sources:
         if self._retry_at is None or now < self._retry_at:
             return ()
         limited = [watch for watch, why in self._reasons.items() if why in LIMITS]
-        self._retry_at = now + RETRY if limited else None
+        self._retry_at = now + self._pause if limited else None
         if not limited or not self._has_room(limited[0]):
             return ()
         if len(limited) > SLICE:
