@@ -39,8 +39,8 @@ def listen() -> ThreadingHTTPServer:
 if __name__ == "__main__":
     server = listen()
     host, port = server.server_address[:2]
-    print(f"serving http://{host}:{port}/", flush=True)
     try:
+        print(f"serving http://{host}:{port}/", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:  # Ctrl-C is how one ends it
         pass
