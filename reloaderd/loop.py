@@ -190,6 +190,11 @@ class Loop:
         self._say()
         return self._ask(command)
 
+    def _drop(self, command: do.Drop) -> Sequence[Event]:
+        # Asked again now that it is its turn: what was armed since it was decided may have the same watch.
+        unused = [watch for watch in command.watches if not self._engine.uses(watch)]
+        return self._ask(do.Drop(unused))
+
     # Runs
 
     def _start_child(self, command: do.StartChild) -> Sequence[Event]:
@@ -243,6 +248,7 @@ class Loop:
 _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event]]] = {
     **dict.fromkeys(ANSWERS, Loop._ask),
     do.Arm: Loop._arm,
+    do.Drop: Loop._drop,
     do.StartChild: Loop._start_child,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,

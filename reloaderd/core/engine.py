@@ -199,7 +199,7 @@ class Engine:
         kept: list[Command] = []
         for command in commands:
             if isinstance(command, Drop):
-                unused = [watch for watch in command.watches if not self._uses(watch)]
+                unused = [watch for watch in command.watches if not self.uses(watch)]
                 if unused:
                     kept.append(Drop(unused))
             elif isinstance(command, Quit):
@@ -228,5 +228,6 @@ class Engine:
         reports: list[Command] = [Report("closed", name, {}) for name in self.services]
         return [*self._take_back(), *reports, Quit(status, self._signum)]
 
-    def _uses(self, watch: int) -> bool:
+    def uses(self, watch: int) -> bool:
+        """Whether any service needs `watch`."""
         return any(service.watcher.uses(watch) for service in self.services.values())

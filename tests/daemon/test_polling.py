@@ -14,6 +14,7 @@ import pytest
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.faults import UNPRIVILEGED
+from tests.support.mounts import Mounts
 from tests.support.places import Place, build
 from tests.support.waiting import wait_until
 
@@ -271,3 +272,19 @@ def test_di31_sysfs_is_polled(place: Place, watch: Watch) -> None:
     assert ["sysfs" in one["text"] for one in daemon.named("warning")] == [True]
     assert [one["polled"] for one in daemon.named("watching")] == [[{"path": path, "why": "sysfs"}]]
     daemon.settle(1)
+
+
+@pytest.mark.needs("mounts", "nsenter")
+def test_a_root_in_a_root_is_watched_when_what_was_mounted_over_it_is_gone(
+    place: Place, mounts: Mounts, watch: Watch
+) -> None:
+    """Two ways lead to its directories: what the one lets go of, the other has taken up in the meantime."""
+    build(place.tree, {"p/m.py": "m\n", "p/a/a/m.py": "m\n", "p/a/b/n.py": "n\n"})
+    daemon = watch(roots=("p", "p/a"), marker="p/marker.py", inside=mounts)
+    for number in range(2):
+        with daemon.restarts(1, most=3):
+            mounts.tmpfs(place.tree / "p/a")
+        with daemon.restarts(1, most=3):
+            mounts.unmount(place.tree / "p/a")
+        with daemon.restarts(1):
+            edits.append(place.tree / "p/a/a/m.py", f"{number}\n")

@@ -337,7 +337,8 @@ class World:
                 return [self._find_repository(command)]
             case do.Drop():
                 for watch in command.watches:
-                    self.kernel.drop(watch)
+                    if not self.engine.uses(watch):
+                        self.kernel.drop(watch)
             case do.Examine():
                 stamps = {path: self._stamp(path) for path in command.paths}
                 return [Examined(command.service, command.why, stamps)]
