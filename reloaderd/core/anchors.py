@@ -24,13 +24,22 @@ class Anchors:
         """Take the place of the former one: returns it, and the watches that are not needed any more."""
         former = self._by_path.get(anchored.path)
         self._by_path[anchored.path] = anchored
+        self._map()
+        if former is None:
+            return None, []
+        return former, [watch for watch in _watches(former) if not self.uses(watch)]
+
+    def let_go(self, path: str) -> list[int]:
+        """Hold on to `path` no more; returns the watches that are not needed any more."""
+        former = self._by_path.pop(path, None)
+        self._map()
+        return [watch for watch in _watches(former) if not self.uses(watch)] if former else []
+
+    def _map(self) -> None:
         self._by_step = {}
         for path, current in self._by_path.items():
             for step in current.steps:
                 self._by_step.setdefault(step, []).append(path)
-        if former is None:
-            return None, []
-        return former, [watch for watch in _watches(former) if not self.uses(watch)]
 
     def get(self, path: str) -> Anchored | None:
         """How `path` resolved when last looked at."""

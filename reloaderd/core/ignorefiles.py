@@ -46,6 +46,17 @@ class IgnoreFiles:
             changed = self._rules.load(file.path, file.base, file.text, file.kind) or changed
         return changed
 
+    def repository_of(self, path: str) -> str | None:
+        """The repository, by its directory, that `path` belongs to alone; None for what others need."""
+        base, kind = self._outside[path]
+        return base if kind == "exclude" else None
+
+    def let_go(self, path: str) -> bool:
+        """Nothing below its repository is watched any more."""
+        changed = self.load_again(path, None)
+        del self._outside[path]
+        return changed
+
     def load_again(self, path: str, text: str | None) -> bool:
         """One outside was edited, made or removed."""
         base, kind = self._outside[path]

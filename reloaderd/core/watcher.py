@@ -138,8 +138,13 @@ class Watcher:
         if event.path in self._roots and not event.is_dir:
             self.coverage.note([event.path], {event.path: event.polled} if event.polled else {})
         if self._ignore_files.is_outside(event.path):
+            if not self._is_needed(event.path):
+                self._ignore_files.let_go(event.path)
+                return commands + self._asks.drop(self._roots.anchors.let_go(event.path))
             changed = self._ignore_files.load_again(event.path, event.text)
             return commands + (self._directories.sift(self._roots.paths) if changed else [])
+        if event.path not in self._roots:  # it was let go before this answer came
+            return commands + self._asks.drop(self._roots.anchors.let_go(event.path))
         match self._roots.judge(event, former, now):
             case Found.FIRST:
                 return commands + self._root_at_start(event)
@@ -152,6 +157,13 @@ class Watcher:
                 return commands + self._root_replaced(event)
             case Found.SAME:
                 return commands
+
+    def _is_needed(self, path: str) -> bool:
+        """Whether an ignore file outside of the tree bears on it: not if its repository went."""
+        base = self._ignore_files.repository_of(path)
+        if base is None or base in self.tree or base in self._roots:
+            return True
+        return not any(is_below(base, root) for root in self._roots.paths)
 
     def _root_at_start(self, event: Anchored) -> list[Command]:
         if event.identity is None:

@@ -552,3 +552,21 @@ def test_files_that_are_made_up_are_left_out_below_a_root_that_is_elsewhere() ->
     polled = {"/p/proc/sys/fs": "proc"}
     watcher.armed(Armed("web", Why.START, [listing("/p/proc/sys/fs", 4)], polled), 0.0)
     assert "/p/proc/sys/fs" in watcher.tree
+
+
+def test_an_ignore_file_of_a_repository_that_went_is_held_no_more() -> None:
+    """A link to where it went may stand in its place, and lead the way to it out of the tree."""
+    watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p", 1, dirs=["a"]), listing("/p/a", 2)]), 0.0)
+    path = "/p/a/.git/info/exclude"
+    found = RepositoryFound(
+        "web", "/p/a", 3, "index.lock", False, [IgnoreFile(path, "/p/a", "exclude", None)]
+    )
+    (anchor,) = only(watcher.repository_found(found), Anchor)
+    held = Anchored("web", path, [Step(2, ".git"), Step(3, "info")], [], None, False, errno.ENOENT)
+    assert watcher.anchored(held, 0.0) == [] and anchor.path == path
+    watcher.tree.forget("/p/a")
+    away = held._replace(steps=[Step(1, "a"), Step(7, ".git"), Step(8, "info")])
+    commands = watcher.anchored(away, 0.0)
+    assert {watch for drop in only(commands, Drop) for watch in drop.watches} >= {7, 8}
+    assert not watcher.uses(7) and not watcher.uses(8)
