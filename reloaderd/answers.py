@@ -22,17 +22,18 @@ def arm(source: Sources, command: do.Arm) -> Sequence[Event]:
     return [Armed(command.service, command.why, listings, polled)]
 
 
-def anchor(source: Sources, command: do.Anchor) -> Sequence[Event]:
-    """Find where a path leads, and hold on to the names on the way."""
+def anchor(source: Sources, command: do.Anchor) -> Sequence[Event | do.Command]:
+    """Find where a path leads, and hold on to the names on the way; let go of those that led elsewhere."""
     from reloaderd.kernel.files import find_way
 
-    found = find_way(source, command.service, command.path, command.read)
-    if found.identity is None:
-        return [found]
-    source.leads_to(command.path, found.identity[2])
-    if found.identity[0] in source.forgetful:
-        found = found._replace(identity=(found.identity[0], 0, found.identity[2]))
-    return [found._replace(polled=source.reason(found.steps[-1].watch) if found.steps else "")]
+    stray: list[int] = []
+    found = find_way(source, command.service, command.path, command.read, stray)
+    if found.identity is not None:
+        source.leads_to(command.path, found.identity[2])
+        if found.identity[0] in source.forgetful:
+            found = found._replace(identity=(found.identity[0], 0, found.identity[2]))
+        found = found._replace(polled=source.reason(found.steps[-1].watch) if found.steps else "")
+    return [found, do.Drop(stray)] if stray else [found]
 
 
 def find_repository(source: Sources, command: do.FindRepository) -> Sequence[Event]:
@@ -69,7 +70,7 @@ def read_limit(source: Sources, command: do.ReadLimit) -> Sequence[Event]:
     return [LimitRead(command.service, command.why, *limit(command.why))]
 
 
-ANSWERS: Mapping[type, Callable[[Sources, Any], Sequence[Event]]] = {
+ANSWERS: Mapping[type, Callable[[Sources, Any], Sequence[Event | do.Command]]] = {
     do.Arm: arm,
     do.Anchor: anchor,
     do.FindRepository: find_repository,

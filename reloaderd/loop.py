@@ -183,14 +183,14 @@ class Loop:
 
     # Watching
 
-    def _ask(self, command: do.Command) -> Sequence[Event]:
+    def _ask(self, command: do.Command) -> Sequence[Event | do.Command]:
         return ANSWERS[type(command)](self._source, command)
 
-    def _arm(self, command: do.Arm) -> Sequence[Event]:
+    def _arm(self, command: do.Arm) -> Sequence[Event | do.Command]:
         self._say()
         return self._ask(command)
 
-    def _drop(self, command: do.Drop) -> Sequence[Event]:
+    def _drop(self, command: do.Drop) -> Sequence[Event | do.Command]:
         # Asked again now that it is its turn: what was armed since it was decided may have the same watch.
         unused = [watch for watch in command.watches if not self._engine.uses(watch)]
         return self._ask(do.Drop(unused))
@@ -245,7 +245,7 @@ class Loop:
         return ()
 
 
-_PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event]]] = {
+_PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     **dict.fromkeys(ANSWERS, Loop._ask),
     do.Arm: Loop._arm,
     do.Drop: Loop._drop,

@@ -120,8 +120,12 @@ def read_text(path: str) -> str | None:
         os.close(descriptor)
 
 
-def find_way(source: Source, service: str, path: str, read: bool) -> Anchored:
-    """Follow `path` name by name, each looked at after the directory it is in is watched."""
+def find_way(source: Source, service: str, path: str, read: bool, stray: list[int] | None = None) -> Anchored:
+    """Follow `path` name by name, each looked at after the directory it is in is watched.
+
+    Adds to `stray` the watches of a way that led elsewhere before it was gone to its end.
+    """
+    stray = [] if stray is None else stray
     steps: list[Step] = []
     above: list[int] = []
     way: list[tuple[str, str]] = []  # the names gone through, each with the directory it is in
@@ -144,7 +148,7 @@ def find_way(source: Source, service: str, path: str, read: bool) -> Anchored:
             target = os.readlink(full) if stat.S_ISLNK(look.st_mode) else ""
         except OSError as error:
             missing = Anchored(service, path, steps, above, None, False, error.errno or 0)
-            return _missing(source, missing, [*way, (current, name)], read)
+            return _missing(source, missing, [*way, (current, name)], read, stray)
         if target:
             links += 1
             if links > LINK_LIMIT:
@@ -169,7 +173,9 @@ def _found(service: str, path: str, real: str, steps: list[Step], above: list[in
     return Anchored(service, path, steps, above, identity, stat.S_ISDIR(look.st_mode), 0, text)
 
 
-def _missing(source: Source, missing: Anchored, way: list[tuple[str, str]], read: bool) -> Anchored:
+def _missing(
+    source: Source, missing: Anchored, way: list[tuple[str, str]], read: bool, stray: list[int]
+) -> Anchored:
     """Wait for the last name of `way` where it would be; look again now that this is watched.
 
     Those on the way are held by their names too: the directory of a root that was removed says nothing of
@@ -183,7 +189,10 @@ def _missing(source: Source, missing: Anchored, way: list[tuple[str, str]], read
         moved = os.path.lexists(os.path.join(directory, name)) or not os.path.isdir(directory)
     else:
         moved = missing.error == errno.ENOTDIR and os.path.isdir(directory)
-    return find_way(source, missing.service, missing.path, read) if moved else missing
+    if not moved:
+        return missing
+    stray += [*(step.watch for step in missing.steps), *missing.ancestors]
+    return find_way(source, missing.service, missing.path, read, stray)
 
 
 def _step(source: Source, directory: str, name: str, interest: int, steps: list[Step]) -> None:
