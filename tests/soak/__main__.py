@@ -39,14 +39,15 @@ def main() -> int:
     print(f"seed {given.seed}, {given.seconds:g} s: {command}", flush=True)
     place = Place()
     try:
-        return _soak(place, days, given.seconds)
+        return _soak(place, days, given.seconds, given.spare)
     finally:
         place.remove()
 
 
-def _soak(place: Place, days: Days, seconds: float) -> int:
+def _soak(place: Place, days: Days, seconds: float, spare: int) -> int:
     began = time.monotonic()
     soak = Soak(place, days.beginning(), days.roots, days.options)
+    soak.checks.spare = spare
     try:
         soak.carry_out(days.warm_up())
         while time.monotonic() - began < seconds:
@@ -81,6 +82,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1_000_000))
     parser.add_argument("--backend", choices=("auto", "inotify", "pyinotify", "poll"))
+    parser.add_argument(
+        "--spare", type=int, default=0, help="watches that may be left though none needs them"
+    )
     parser.add_argument("--without", nargs="*", default=[], choices=WEIGHTS, metavar="ACT")
     return parser.parse_args()
 
