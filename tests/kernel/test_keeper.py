@@ -333,7 +333,9 @@ def test_a_child_that_stops_after_the_stop_signal_is_continued(kept: Keep) -> No
     program = "trap 'sleep 0.2; kill -STOP $$; exit 7' TERM; sleep 1000 & wait"
     service = kept("sh", "-c", program)
     service.start()
-    wait_until(lambda: procfs.children(procfs.children(service.keeper)[0]), "sleep")
+    (child,) = procfs.children(service.keeper)
+    # executed, not only forked: until then the shell's trap takes the signal and does nothing
+    wait_until(lambda: ["sleep"] in [procfs.cmdline(one)[:1] for one in procfs.children(child)], "sleep")
     service.child.signal(1, signal.SIGTERM, "tree", ends=True)
     assert service.gone().status == 7
 
