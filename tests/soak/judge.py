@@ -18,7 +18,17 @@ from tests.support import model, probe
 from tests.support.probe import Content
 from tests.support.real import RealFiles
 
-IGNORED = ("x.tmp", ".m.py.swp", "m.pyc", "m.log", "__pycache__", "node_modules", ".git")
+IGNORED = (
+    "x.tmp",
+    "one.tmp",
+    "two.tmp",
+    ".m.py.swp",
+    "m.pyc",
+    "m.log",
+    "__pycache__",
+    "node_modules",
+    ".git",
+)
 """Some by the default ignores, `*.tmp` by an option."""
 
 EITHER = ("maybe", "maybe.py")

@@ -42,7 +42,7 @@ class Burst(NamedTuple):
 
 
 class Flood(NamedTuple):
-    """More events than the kernel's queue holds, of one file in directory `path`."""
+    """More events than the kernel's queue holds, about directory `path`."""
 
     path: str
 
