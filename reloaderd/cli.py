@@ -181,6 +181,8 @@ def _is_command(word: str) -> bool:
 def _settings(given: dict[str, Any], paths: list[str], command: list[str]) -> Settings:
     if "quiet" in given and "verbose" in given:
         raise ReloaderdError("-q and -v contradict each other", "leave one of them out")
+    if "exact" in given and "modules" in given:
+        raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
     given["verbosity"] = -1 if "quiet" in given else len(given.get("verbose", ()))
     cwd = working_directory()
     if given.get("shell"):

@@ -112,6 +112,7 @@ class Why(Enum):
     RULES = "rules"  # nothing: other files count since the rules changed
     LOST = "lost"  # a change, if it is not as it was when last looked at
     STALE = "stale"  # the same, of these directories alone
+    LOADED = "loaded"  # a change, if a file is not as the child saw it when it loaded it
 
 
 class Armed(NamedTuple):
@@ -184,13 +185,14 @@ class RepositoryFound(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """How a file looked.  `value` is unequal when inode, size or mtime are.
+    """How a file looked.  `value` is unequal when inode, size or mtime are, `whole` also when ctime is.
 
     `young` is true when the file changed so lately that an event about it may still be on its way.
     """
 
     value: int
     young: bool
+    whole: int = 0
 
 
 class Examined(NamedTuple):
@@ -199,6 +201,38 @@ class Examined(NamedTuple):
     service: str
     why: Why | None
     stamps: dict[str, Stamp | None]
+
+
+class Loaded(NamedTuple):
+    """A file as the child saw it when it loaded it.
+
+    `real` is the path without links; `stamp` is None where the child found nothing to take one of.
+    """
+
+    path: str
+    real: str
+    stamp: Stamp | None
+
+
+class FilesLoaded(NamedTuple):
+    """A Python process of a run told of itself: what it loaded since it last did (reloaderd.agent).
+
+    `python` is its interpreter, said once by each process, before all else; '' otherwise.  `modules` are
+    files whose code it runs, `data` others below a root that it opened for reading, `own` those of them that
+    it opened for writing since.  `missing` is where imports found nothing: paths of modules without their
+    endings.  `libraries` counts files of the standard library and of site-packages; with `full` there was
+    more to tell than it may.
+    """
+
+    service: str
+    run: int
+    python: str
+    modules: Sequence[Loaded]
+    data: Sequence[Loaded]
+    own: Sequence[str]
+    missing: Sequence[str]
+    libraries: int
+    full: bool
 
 
 class Drained(NamedTuple):
@@ -281,6 +315,7 @@ Event = (
     | Anchored
     | RepositoryFound
     | Examined
+    | FilesLoaded
     | Drained
     | ChildStarted
     | StartFailed

@@ -32,6 +32,7 @@ from reloaderd.events import (
     SignalArrived,
     TerminalClosed,
 )
+from reloaderd.kernel.agents import Agents, without_agent
 from reloaderd.kernel.child import Child, become_subreaper, reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
@@ -49,8 +50,10 @@ NOT_PASSED_ON = (
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
+    "RELOADERD_AGENT",
 )
-"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3))."""
+"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
+which another reloaderd, whose child we are, has its children speak to it."""
 
 
 def run(settings: Settings, console: Any) -> tuple[int, int]:
@@ -60,13 +63,14 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
     """
     children: dict[str, Child] = {}
     ready = False
+    agents = _agents(settings, console.report)
     try:
         become_subreaper()
-        children.update((one.name, _keeper(one)) for one in settings.services if not one.dry_run)
+        children.update((one.name, _keeper(one, agents)) for one in settings.services if not one.dry_run)
         with (
             Signals() as signals,
             Terminal() as terminal,
-            Loop(settings, children, signals, terminal, console.report) as loop,
+            Loop(settings, children, signals, terminal, agents, console.report) as loop,
         ):
             ready = True
             return loop.run()
@@ -79,12 +83,31 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
     finally:
         for child in children.values():
             child.close()
+        if agents is not None:
+            agents.close()
 
 
-def _keeper(service: ServiceSettings) -> Child:
+def _agents(settings: Settings, tell: Tell) -> Agents | None:
+    """What Python children speak to, if any of them is to be followed."""
+    followed = [one for one in settings.services if one.modules and not one.dry_run]
+    if not followed:
+        return None
+    try:
+        return Agents()
+    except OSError as error:
+        text = f"what Python children import is not followed: {error.filename}: {error.strerror}"
+        for service in followed:
+            tell(do.Report("warning", service.name, {"text": text}))
+        return None
+
+
+def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
     given = given_environment()
     environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
-    return Child(service.name, service.command, service.chdir, {**environ, **dict(service.environ)})
+    environ = without_agent({**environ, **dict(service.environ)})
+    if agents is not None and service.modules:
+        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots)
+    return Child(service.name, service.command, service.chdir, environ)
 
 
 class Loop:
@@ -96,6 +119,7 @@ class Loop:
         children: Mapping[str, Child],
         signals: Signals,
         terminal: Terminal,
+        agents: Agents | None,
         tell: Tell,
     ) -> None:
         self._settings = settings
@@ -112,6 +136,9 @@ class Loop:
         self._mounts = Mounts()
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
+        self._agents = agents
+        if agents is not None:
+            agents.forgetful = self._source.forgetful
 
     def __enter__(self) -> Loop:
         return self
@@ -126,6 +153,8 @@ class Loop:
         late = self._settings.poll_interval
         self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name, late)
         adapters: list[Any] = [self._signals, self._mounts, self._source, *self._children.values()]
+        if self._agents is not None:
+            adapters.append(self._agents)
         for adapter in adapters:
             self._selector.register(adapter, selectors.EVENT_READ, adapter)
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.

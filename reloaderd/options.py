@@ -41,6 +41,7 @@ def watch_parser() -> Parser:
     watch = new_parser("watch", " -- COMMAND [ARG ...]", DESCRIPTION, EXAMPLES)
     what = Group(watch, "what to watch")
     add_what_to_watch(what)
+    _add_modules(what)
     _add_when(what)
     _add_what_to_run(Group(watch, "what to run"))
     _add_how_to_stop(Group(watch, "how to stop and restart it"))
@@ -90,6 +91,15 @@ def add_what_to_watch(group: Group) -> None:
         "where changes are learnt from: inotify, pyinotify (the same by another package) or poll "
         "(default: auto, inotify where the kernel sees all writers and poll elsewhere)",
     )
+
+
+def _add_modules(group: Group) -> None:
+    group.flag(
+        "--exact",
+        "while a Python command runs, only files that it has loaded count: modules, wherever they are, and "
+        "what it opened for reading below a PATH",
+    )
+    group.flag("--no-modules", "do not follow what a Python command imports", dest="modules", const=False)
 
 
 def _add_when(group: Group) -> None:

@@ -17,7 +17,7 @@ class Pattern(NamedTuple):
 
 
 class On(NamedTuple):
-    """One `--on GLOB=ACTION`: `action` is `restart`, `ignore` or `signal`; `signum` goes with the last."""
+    """One `--on GLOB=ACTION`: `action` is restart, ignore, notify, or signal, which `signum` goes with."""
 
     glob: str
     action: str
@@ -43,6 +43,8 @@ class ServiceSettings(NamedTuple):
     rules: RuleSettings = RuleSettings()
     debounce: float | None = AUTO
     follow_links: bool = False
+    modules: bool = True  # what a Python child loads is followed
+    exact: bool = False  # only that counts while it runs
     stop_signal: int = signal.SIGTERM
     stop_timeout: float = 5.0
     kill: str = "tree"  # tree, group, child

@@ -9,37 +9,49 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from reloaderd.events import Anchored
 
 
 class Anchors:
-    """The latest `Anchored` of each path, by the watches that it rests on."""
+    """The latest `Anchored` of each path, by the names and by the watches that it rests on.
+
+    There may be thousands: each module that a child loads from elsewhere is one.
+    """
 
     def __init__(self) -> None:
         self._by_path: dict[str, Anchored] = {}
-        self._by_step: dict[tuple[int, str], list[str]] = {}
+        self._by_step: dict[tuple[int, str], dict[str, None]] = {}
+        self._by_watch: dict[int, dict[str, None]] = {}
 
     def put(self, anchored: Anchored) -> tuple[Anchored | None, list[int]]:
         """Take the place of the former one: returns it, and the watches that are not needed any more."""
         former = self._by_path.get(anchored.path)
+        if former is not None:
+            self._unmap(former)
         self._by_path[anchored.path] = anchored
-        self._map()
-        if former is None:
-            return None, []
-        return former, [watch for watch in _watches(former) if not self.uses(watch)]
+        for step in anchored.steps:
+            self._by_step.setdefault(step, {})[anchored.path] = None
+        for watch in _watches(anchored):
+            self._by_watch.setdefault(watch, {})[anchored.path] = None
+        return former, self._unused(former)
 
     def let_go(self, path: str) -> list[int]:
         """Hold on to `path` no more; returns the watches that are not needed any more."""
         former = self._by_path.pop(path, None)
-        self._map()
-        return [watch for watch in _watches(former) if not self.uses(watch)] if former else []
+        if former is not None:
+            self._unmap(former)
+        return self._unused(former)
 
-    def _map(self) -> None:
-        self._by_step = {}
-        for path, current in self._by_path.items():
-            for step in current.steps:
-                self._by_step.setdefault(step, []).append(path)
+    def _unmap(self, anchored: Anchored) -> None:
+        for step in set(anchored.steps):
+            _remove(self._by_step, step, anchored.path)
+        for watch in _watches(anchored):
+            _remove(self._by_watch, watch, anchored.path)
+
+    def _unused(self, former: Anchored | None) -> list[int]:
+        return [watch for watch in _watches(former) if not self.uses(watch)] if former else []
 
     def get(self, path: str) -> Anchored | None:
         """How `path` resolved when last looked at."""
@@ -51,7 +63,7 @@ class Anchors:
 
     def through(self, watch: int, name: str) -> list[str]:
         """The paths that lead through `name` in the directory of `watch`."""
-        return list(dict.fromkeys(self._by_step.get((watch, name), ())))
+        return list(self._by_step.get((watch, name), ()))
 
     def ends_at(self, path: str, watch: int, name: str) -> bool:
         """Whether that name is the last on the way: the file or directory itself."""
@@ -60,16 +72,23 @@ class Anchors:
 
     def resting_on(self, watch: int) -> list[str]:
         """The paths for which `watch` stands for a directory on the way."""
-        return [path for path, anchored in self._by_path.items() if watch in _watches(anchored)]
+        return list(self._by_watch.get(watch, ()))
 
     def uses(self, watch: int) -> bool:
         """Whether any path needs `watch`."""
-        return any(watch in _watches(anchored) for anchored in self._by_path.values())
+        return watch in self._by_watch
 
     def watches(self) -> Iterable[int]:
         """All watches in use."""
-        return {watch for anchored in self._by_path.values() for watch in _watches(anchored)}
+        return self._by_watch.keys()
 
 
 def _watches(anchored: Anchored) -> Iterable[int]:
     return {step.watch for step in anchored.steps} | set(anchored.ancestors)
+
+
+def _remove(table: dict[Any, dict[str, None]], key: Any, path: str) -> None:
+    paths = table[key]
+    del paths[path]
+    if not paths:
+        del table[key]

@@ -1,4 +1,4 @@
-"""The roots of one service: are they there, and are they what they were.
+"""The roots of one service, and whatever else is anchored: is it there, and is it what it was.
 
 Rules:
 - A root is what its path leads to.  Another file or directory there is a change, even with the same content.
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from reloaderd.core.anchors import Anchors
+from reloaderd.core.paths import is_below, join, prefix
 from reloaderd.events import Anchored
 
 GONE_FOR = 0.5
@@ -30,7 +31,7 @@ class Found(Enum):
 
 
 class Roots:
-    """The paths that were given, and the names that lead to them and to ignore files outside."""
+    """The paths that were given, and the names that lead to them, to ignore files outside and to modules."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -52,12 +53,20 @@ class Roots:
         anchored = self.anchors.get(path)
         return anchored.identity[2] if anchored is not None and anchored.identity is not None else path
 
+    def spelled(self, real: str) -> str:
+        """A path without links as the root has it that it is below; empty where it is below none."""
+        for root in self.paths:
+            there = self.real(root)
+            if is_below(real, there):
+                return root if real == there else join(root, real[len(prefix(there)) :])
+        return ""
+
     def suspect(self, path: str) -> None:
         """Its own name was made, renamed or deleted."""
         self._suspected.add(path)
 
     def judge(self, event: Anchored, former: Anchored | None, now: float) -> Found:
-        """What became of a root."""
+        """What became of a path that is anchored."""
         suspected = event.path in self._suspected
         self._suspected.discard(event.path)
         if former is None:
@@ -65,8 +74,9 @@ class Roots:
         if event.identity is None:
             if former.identity is None:
                 return Found.SAME
-            self._gone.add(event.path)
-            self.deadline = now + GONE_FOR
+            if event.path in self.paths:
+                self._gone.add(event.path)
+                self.deadline = now + GONE_FOR
             return Found.GONE
         if former.identity is None:
             return Found.BACK

@@ -28,6 +28,7 @@ from reloaderd.events import (
     EventsLost,
     Examined,
     FileDetached,
+    FilesLoaded,
     KeeperDied,
     Kind,
     LimitRead,
@@ -79,6 +80,7 @@ class Service:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         commands = self._dispatch(event, now)
+        self.watcher.modules.alive = self.supervisor.alive
         self.debounce.keep_locks(self.watcher.lock_name, now)
         self._collect(now)
         if not self._ready and not self.watcher.busy:
@@ -124,6 +126,8 @@ class Service:
                 return self.supervisor.child(event, now)
             case KeeperDied():
                 return self._keeper_died(now)
+            case FilesLoaded():
+                return watcher.modules.loaded(event, now) if event.run == self.supervisor.run else []
             case _:
                 return self._watch(event, now)
 
@@ -170,7 +174,7 @@ class Service:
         if not self._ready:
             return
         for change in changes:
-            verdict = watcher.rules.verdict(change.path)
+            verdict = watcher.modules.judge(change, now)
             if verdict.action != "ignore":
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
@@ -201,7 +205,8 @@ class Service:
         since, self._since, self._cause = self._since, None, Batch()
         self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
-        return told + self.supervisor.launch(environ(paths), since, now)
+        commands = self.supervisor.launch(environ(paths), since, now)
+        return told + self.watcher.modules.begin(self.supervisor.run, now) + commands
 
     def restart(self, now: float) -> list[Command]:
         """Someone asks for a restart."""

@@ -20,7 +20,7 @@ from reloaderd.events import Examined, Kind, Why
 
 
 class Stamps:
-    """The stamps in a tree, and those of roots that are files themselves."""
+    """The stamps in a tree, and those of files that are anchored: roots, and modules from elsewhere."""
 
     def __init__(self, tree: WatchTree, asks: Asks) -> None:
         self._tree = tree
@@ -60,6 +60,11 @@ class Stamps:
         self._set(path, None)
         if path not in self._root_files:
             self.lose_in([path.rpartition("/")[0] or "/"])
+
+    def know(self, path: str, value: int) -> None:
+        """The run found it like this, and so it still is."""
+        self.distrust(path)
+        self._set(path, value)
 
     def lose_in(self, directories: Iterable[str]) -> None:
         """There may be files without a stamp in these."""

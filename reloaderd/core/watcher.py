@@ -13,6 +13,7 @@ from reloaderd.core.asks import Asks
 from reloaderd.core.changes import NAMING, Change
 from reloaderd.core.directories import Directories
 from reloaderd.core.entries import BatchView, Entries
+from reloaderd.core.modules import Modules
 from reloaderd.core.paths import is_below, join, parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules
@@ -48,6 +49,7 @@ class Watcher:
         self._stamps = self._directories.stamps
         self._repositories = self._directories.repositories
         self._ignore_files = self._directories.ignore_files
+        self.modules = Modules(settings, self._directories, self._roots, self.rules, self._asks)
         self._armed_roots: set[str] = set()
         self.tree = self._directories.tree
         self.coverage = self._directories.coverage
@@ -82,7 +84,7 @@ class Watcher:
         """Serve what is due: tell of roots that stay away, take stamps that are missing."""
         gone = self._roots.stay_away(now)
         told = [self._warning(f"{root} is gone; waiting for it to come back") for root in gone]
-        told += self._directories.tick(now)
+        told += self._directories.tick(now) + self.modules.tick(now)
         return told + ([] if self._directories.lost else self._stamps.tick(now))
 
     # What it knows
@@ -91,7 +93,7 @@ class Watcher:
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
         stamps = None if self._directories.lost else self._stamps.deadline
-        instants = (self._roots.deadline, self._directories.deadline, stamps)
+        instants = (self._roots.deadline, self._directories.deadline, self.modules.deadline, stamps)
         return min((at for at in instants if at is not None), default=None)
 
     @property
@@ -113,8 +115,8 @@ class Watcher:
         return self._repositories.lock_name(watch)
 
     def is_watched(self, path: str) -> bool:
-        """Whether it is a directory of the tree, or a root."""
-        return path in self.tree or path in self._roots or self._is_file(path)
+        """Whether it is a directory or a file of the tree, a root, or a module from elsewhere."""
+        return path in self.tree or path in self._roots or path in self.modules or self._is_file(path)
 
     def _is_file(self, path: str) -> bool:
         node = self.tree.get(parent(path))
@@ -135,7 +137,7 @@ class Watcher:
         self._asks.answered()
         former, unused = self._roots.anchors.put(event)
         commands = self._asks.drop(unused)
-        if event.path in self._roots and not event.is_dir:
+        if (event.path in self._roots or event.path in self.modules) and not event.is_dir:
             self.coverage.note([event.path], {event.path: event.polled} if event.polled else {})
         if self._ignore_files.is_outside(event.path):
             if not self._is_needed(event.path):
@@ -143,6 +145,8 @@ class Watcher:
                 return commands + self._asks.drop(self._roots.anchors.let_go(event.path))
             changed = self._ignore_files.load_again(event.path, event.text)
             return commands + (self._directories.sift(self._roots.paths) if changed else [])
+        if event.path in self.modules:
+            return commands + self.modules.found(event, self._roots.judge(event, former, now))
         if event.path not in self._roots:  # it was let go before this answer came
             return commands + self._asks.drop(self._roots.anchors.let_go(event.path))
         match self._roots.judge(event, former, now):
@@ -293,6 +297,9 @@ class Watcher:
     def examined(self, event: Examined, now: float) -> list[Command]:
         """How files look."""
         self._asks.answered()
+        if event.why is Why.LOADED:
+            self.modules.examined(event)
+            return []
         self._entries.examined(event, now)
         # Not in answer to a doubt: events that were read with the one that raised it may still be waiting
         # for their turn, and those that come now are later.

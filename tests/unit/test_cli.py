@@ -216,7 +216,7 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--qqqqqq -- ls", "unknown option --qqqqqq", "watch --help"),
         ("-z -- ls", "unknown option -z", "watch --help"),
         ("--config x -- ls", "unknown option --config", ""),
-        ("--exact -- ls", "unknown option --exact", ""),
+        ("--exact --no-modules -- ls", "--exact and --no-modules contradict each other", "leave one"),
         ("--ig x -- ls", "unknown option --ig", ""),
         ("-n -- ls", "-n/--name needs a value", ""),
         ("--ignore -x -- ls", "-i/--ignore needs a value", "--ignore=-"),
