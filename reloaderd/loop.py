@@ -26,6 +26,7 @@ from reloaderd.core.reasons import SHORT_OF, start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
+    ChildTold,
     EntryChanged,
     Event,
     MountsChanged,
@@ -240,6 +241,9 @@ class Loop:
         self._children[command.service].kill(command.run)
         return ()
 
+    def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
+        return [ChildTold(command.service, command.run, command.notice, command.paths)]
+
     # The terminal
 
     def _lend_terminal(self, command: do.LendTerminal) -> Sequence[Event]:
@@ -281,6 +285,7 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.StartChild: Loop._start_child,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,
+    do.TellChild: Loop._tell_child,
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,

@@ -82,7 +82,8 @@ def add_what_to_watch(group: Group) -> None:
         "--on GLOB=ACTION",
         "on",
         values.on,
-        "what a change of these files does: restart, ignore or signal:NAME; may be repeated",
+        "what a change of these files does: restart, ignore, signal:NAME or notify (tell the Python command, "
+        "see reloaderd.on_change); may be repeated",
     )
     group.flag("--follow-links", "follow symlinked directories below a PATH")
     group.value(

@@ -19,6 +19,7 @@ from reloaderd.events import (
     Armed,
     ChildEnded,
     ChildStarted,
+    ChildTold,
     Drained,
     EntryChanged,
     Event,
@@ -236,6 +237,9 @@ class World:
         self.started: list[Started] = []
         self.reports: list[do.Report] = []
         self.quits: list[do.Quit] = []
+        self.told: list[do.TellChild] = []
+        self.handles: Callable[[Sequence[str]], Sequence[str] | None] = lambda paths: paths
+        """What a run leaves unhandled of what it is told of: all, as nobody listens; None: no answer."""
         self.on_start: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
@@ -352,6 +356,11 @@ class World:
                 self.keepers[command.service].signal(command.run, command.scope)
             case do.KillTree():
                 self.keepers[command.service].kill(command.run)
+            case do.TellChild():
+                self.told.append(command)
+                unhandled = self.handles(command.paths)
+                if unhandled is not None:
+                    return [ChildTold(command.service, command.run, command.notice, unhandled)]
             case do.Report():
                 self.reports.append(command)
             case do.Quit():
