@@ -90,24 +90,29 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
 
 def _agents(settings: Settings, tell: Tell) -> Agents | None:
     """What Python children speak to, if any of them is to be followed."""
-    followed = [one for one in settings.services if one.modules and not one.dry_run]
+    followed = [one for one in settings.services if _speaks(one) and not one.dry_run]
     if not followed:
         return None
     try:
         return Agents()
     except OSError as error:
-        text = f"what Python children import is not followed: {error.filename}: {error.strerror}"
+        text = f"Python children are not listened to: {error.filename}: {error.strerror}"
         for service in followed:
             tell(do.Report("warning", service.name, {"text": text}))
         return None
+
+
+def _speaks(service: ServiceSettings) -> bool:
+    """Whether its children may have something to say: what they load, or that they listen."""
+    return service.modules or any(on.action == "notify" for on in service.rules.on)
 
 
 def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
     given = given_environment()
     environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
     environ = without_agent({**environ, **dict(service.environ)})
-    if agents is not None and service.modules:
-        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots)
+    if agents is not None and _speaks(service):
+        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots, follow=service.modules)
     return Child(service.name, service.command, service.chdir, environ)
 
 
@@ -242,7 +247,9 @@ class Loop:
         return ()
 
     def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
-        return [ChildTold(command.service, command.run, command.notice, command.paths)]
+        if self._agents is None:
+            return [ChildTold(*command)]
+        return self._agents.tell(*command)
 
     # The terminal
 

@@ -36,7 +36,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
-    "kernel.agents": {"kernel.files"},
+    "kernel.agents": {"kernel.files", "kernel.listeners"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
@@ -59,7 +59,7 @@ NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
     *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
-    *("reloaderd.kernel.beside", "reloaderd.kernel.poller"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.listeners", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
