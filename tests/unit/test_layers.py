@@ -21,12 +21,12 @@ LAYERS: list[set[str]] = [
     {"kernel"},
     {"answers", "loop"},
     {"config", "console", "cli", "control", "doctor", "envfile", "options", "parsers", "values", "wording"},
-    {"program"},
-    {"__main__", "contrib"},
+    {"program", "contrib"},
+    {"__main__"},
 ]
 """Lowest first, by the first part of the name below `reloaderd`; "" is the package itself."""
 
-FRONT = {"program.listening"}
+FRONT = {"program", "program.listening", "program.running"}
 """What `reloaderd` itself hands to programs that ask for it, and imports no sooner."""
 
 PURE = {
