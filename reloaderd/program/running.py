@@ -59,12 +59,12 @@ def _run(
     except KeyboardInterrupt:
         _end_quietly()
         raise
-    except Exception:
+    except Exception as error:
         if not (started and ours):  # whoever watches does not end with us
             raise
-        kind, error, trace = sys.exc_info()
-        sys.excepthook(kind, error, trace and trace.tb_next)  # type: ignore[arg-type]
-        del error, trace
+        trace = error.__traceback__.tb_next if error.__traceback__ is not None else None  # from `main` on
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        del trace
     _wait_for_a_change()
 
 
