@@ -26,6 +26,8 @@ examples:
       leave out what matches a pattern, written as in .gitignore
   reloaderd watch --on 'nginx.conf=signal:HUP' -- ./serve.sh
       send SIGHUP instead of a restart when nginx.conf changes
+  reloaderd watch --on '*.mo=notify' -- python app.py
+      tell app.py, which calls reloaderd.on_change, of new translations
   reloaderd watch --shell -- 'npm run build && node server.js'
       let a shell run the command
   reloaderd watch --dry-run -v -- python app.py
