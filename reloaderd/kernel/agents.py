@@ -151,7 +151,7 @@ class Agents:
 
 
 def without_agent(environ: dict[str, str]) -> dict[str, str]:
-    """The environment without the agent in PYTHONPATH: another reloaderd, if we are its child, put it there."""
+    """The environment without the agent in PYTHONPATH, where a reloaderd put it whose child we are."""
     path = environ.get("PYTHONPATH", "")
     if path != AGENT and not path.startswith(AGENT + ":"):
         return environ
