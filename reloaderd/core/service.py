@@ -247,7 +247,9 @@ class Service:
         if self._cover_at is not None and now >= self._cover_at:
             self._cover_at = None
             commands += self._covered()
-        return commands + self.watcher.tick(now)
+        commands += self.watcher.tick(now)
+        self._collect(now)
+        return commands
 
     def _settle(self, now: float) -> list[Command]:
         deadline = self.debounce.deadline(now)

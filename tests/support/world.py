@@ -24,8 +24,10 @@ from reloaderd.events import (
     Event,
     EventsLost,
     Examined,
+    FilesLoaded,
     Kind,
     Listing,
+    Loaded,
     RepositoryFound,
     RunGone,
     Stamp,
@@ -239,6 +241,7 @@ class World:
         self.on_start: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
+        self.said: list[FilesLoaded] = []  # what children said and the loop has not read
         self._racing: list[tuple[int, Operation | float]] = []
         self._locks: set[str] = set()
 
@@ -290,6 +293,8 @@ class World:
         for keeper in self.keepers.values():
             self.carry(keeper.read())
         self.carry(self.kernel.read())
+        said, self.said = self.said, []
+        self.carry(said)
         self.carry(self.engine.tick(self.now))
 
     def pause(self, seconds: float) -> None:
@@ -319,8 +324,30 @@ class World:
                 return
         raise AssertionError("it does not come to rest")
 
+    def say(
+        self,
+        service: str = "web",
+        *,
+        modules: Iterable[str] = (),
+        data: Iterable[str] = (),
+        own: Iterable[str] = (),
+        missing: Iterable[str] = (),
+        run: int | None = None,
+        full: bool = False,
+    ) -> None:
+        """The child of the present run tells what it loaded, and how that looks now."""
+        run = self.keepers[service].run if run is None else run
+        files = [[self._loaded(path) for path in paths] for paths in (modules, data)]
+        event = FilesLoaded(service, run, "python", files[0], files[1], [*own], [*missing], 0, full)
+        self.said.append(event)
+
+    def _loaded(self, path: str) -> Loaded:
+        inode = self.files.look_up(path)
+        real = _real(self.files, path) if inode is not None else path
+        return Loaded(path, real, None if inode is None else _stamp_of(inode, young=False))
+
     def _next(self) -> float | None:
-        if self.kernel.queue:
+        if self.kernel.queue or self.said:
             return self.now
         instants = [self.engine.deadline(self.now), *(keeper.next() for keeper in self.keepers.values())]
         return min((instant for instant in instants if instant is not None), default=None)
@@ -387,7 +414,7 @@ class World:
         inode = self.files.look_up(path) or self.files.look_up(path, follow=False)
         if inode is None:
             return None
-        return Stamp(hash((inode.number, inode.mtime)), self.now - inode.changed < YOUNG)
+        return _stamp_of(inode, self.now - inode.changed < YOUNG)
 
     def _find_repository(self, command: do.FindRepository) -> RepositoryFound:
         at = command.path
@@ -454,3 +481,7 @@ def _real(files: Files, path: str) -> str:
         else:
             names.append(name)
     return "/" + "/".join(names)
+
+
+def _stamp_of(inode: Inode, young: bool) -> Stamp:
+    return Stamp(hash((inode.number, inode.mtime)), young, hash((inode.number, inode.mtime, inode.changed)))

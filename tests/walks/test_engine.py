@@ -175,13 +175,16 @@ class Walk:
         counted = all(judge.counts(path) for judge in self.judges.values())
         return inode is not None and inode.links > 1 and not counted
 
+    def anchored(self) -> list[str]:
+        """The paths that are to be held on to by every name on the way."""
+        return [root for one in self.services for root in one.roots]
+
     def _check_watches(self) -> None:
         held = {inode.serial for inode in self.world.kernel.held.values()}
         wanted = set().union(*(judge.watched() for judge in self.judges.values()))
         ways = Inotify()
-        for one in self.services:
-            for root in one.roots:
-                find_way(self.world.files, ways, do.Anchor(one.name, root))
+        for path in self.anchored():
+            find_way(self.world.files, ways, do.Anchor("web", path))
         anchored = {inode.serial for inode in ways.held.values()}
         locks = {inode.serial for inode in self.world.kernel.held.values() if _is_repository(inode)}
         assert wanted <= held, f"not watched: {wanted - held}"
