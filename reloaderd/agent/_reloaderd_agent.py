@@ -40,6 +40,9 @@ _WRITING = frozenset("wax+")
 _LOOKED_FOR = "reloaderd.missing"
 _STANDARD = _os_file.rpartition("/")[0]
 
+_STACK_ENDS = sys.version_info < (3, 10)
+"""Here a program that goes deeper after a RecursionError is aborted: the error has to be passed on."""
+
 _getframe = sys._getframe
 _CODE = type(_getframe().f_code)
 _FILE = _getframe().f_code.co_filename
@@ -154,8 +157,7 @@ class Agent:
             except ValueError:  # the interpreter itself
                 caller = ""
             if caller in _IMPORTERS:
-                if self._module(path):
-                    self._send()
+                self._module(path)
             elif rooted or path in self.places.roots:
                 self._read(path)
 
@@ -201,7 +203,6 @@ class Agent:
         if type(places) is not list:
             return
         last = "/" + args[0].rpartition(".")[2]
-        found = False
         for place in places[:]:
             if type(place) is not str or place in self.places.libraries:
                 continue
@@ -220,9 +221,6 @@ class Agent:
                 return
             self.post.pending.append(("missing", quote(path + last)))
             self.missing.add(path + last)
-            found = True
-        if found:
-            self._send()
 
     def _load(self, path: str) -> bool:
         """Note a module by the file that it is said to be from.  False: of a library."""
@@ -234,8 +232,7 @@ class Agent:
         path = absolute(path)
         if self.places.directory(path.rpartition("/")[0])[1]:
             return False
-        if self._module(path):
-            self._send()
+        self._module(path)
         return True
 
     def _compiled(self, source: str, named: str) -> None:
@@ -247,9 +244,8 @@ class Agent:
             if named[:1] == "/":
                 self.places.libraries.add(named)
             return
-        if self._module(source, True):
-            self._send()
-        elif source not in self.modules:
+        self._module(source, True)
+        if source not in self.modules:
             # A loader of a language of its own: its sources are not named *.py.
             path = _of_get_code("source_path")
             if type(path) is str and path != source:
@@ -269,15 +265,16 @@ class Agent:
                 return directory[len(prefix) :] + "/" + base + ".py"
         return None
 
-    def _module(self, path: str, compiled: bool = False) -> bool:
-        """Put a module on the list of what is to be sent, once; False if there is nothing to send."""
+    def _module(self, path: str, compiled: bool = False) -> None:
+        """Put a module on the list of what is to be sent, once."""
         if path in self.modules:
-            return False
+            return
         found = self.places.look(path)
         if found is None:
-            return False
+            return
         if len(self.modules) >= MODULES:
-            return self._overflow()
+            self._overflow()
+            return
         real, state = found
         known = self.data.get(real)
         figures = numbers(state) if known is None else known[1]
@@ -287,7 +284,6 @@ class Agent:
                 figures = CHANGED
         self.post.pending.append(("modules", entry(path, real, figures)))
         self.modules.add(path)
-        return True
 
     def _read(self, path: str) -> None:
         found = self.places.look(path)
@@ -300,7 +296,6 @@ class Agent:
         figures = numbers(state)
         self.post.pending.append(("data", entry(path, real, figures)))
         self.data[real] = path, figures
-        self._send()
 
     def _written(self, real: str) -> None:
         real = self.places.end(real)
@@ -313,27 +308,21 @@ class Agent:
         known = self.data.get(real)
         if known is not None:
             self.post.pending.append(("own", quote(known[0])))
-            self._send()
 
-    def _send(self) -> None:
-        if not self.post.send():
-            self.stop()
-
-    def _overflow(self) -> bool:
+    def _overflow(self) -> None:
         """Say once that not everything is said."""
         if not self.full:
             self.full = True
             self.post.pending.append(("full", ""))
-            self._send()
-        return False
 
     def fault(self, error: Exception) -> bool:
         """Whether it is ours, which ends the agent; else it was raised by what the program called in us."""
-        if not _is_ours(error):
+        if not _is_ours(error) or (_STACK_ENDS and isinstance(error, RecursionError)):
             return False
         if not isinstance(error, (MemoryError, RecursionError)):  # the program is at its end, not the agent
             try:
                 self._overflow()
+                self.post.send()
             except Exception:
                 pass
             self.stop()
@@ -385,7 +374,8 @@ def begin(directory: str) -> None:
     if service is None or run is None or told is None:
         return
     address, *roots = [part.replace("%0A", "\n").replace("%25", "%") for part in told.split("\n")]
-    agent = Agent(Post(address, service, int(run)), roots)
+    post = Post(address, service, int(run))
+    agent = Agent(post, roots)
     get = agent.handlers.get
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
@@ -393,12 +383,14 @@ def begin(directory: str) -> None:
         if handler is not None:
             try:
                 handler(args)
+                if post.pending and not post.send():
+                    agent.stop()
             except Exception as error:
                 if not agent.fault(error):
                     raise
 
     agent.loaded()
-    if not agent.post.send():
+    if not post.send():
         return
     agent.listen(Followers(directory))
     sys.addaudithook(hook)
