@@ -239,10 +239,11 @@ class Agent:
         """Note the module whose compiled file in the directory `named` is to be read."""
         if source in self.modules:
             return
-        if self.places.directory(source.rpartition("/")[0])[1]:
+        directory = source.rpartition("/")[0]
+        if self.places.directory(directory)[1]:
             self.post.libraries += 1
             if named[:1] == "/":
-                self.places.libraries.add(named)
+                self.places.libraries.update((named, directory))
             return
         self._module(source, True)
         if source not in self.modules:
