@@ -49,6 +49,24 @@ class Examine(NamedTuple):
     paths: Sequence[str]
 
 
+class CheckSyntax(NamedTuple):
+    """Compile these files by the interpreter `python`, '' for that of the service's command.
+
+    Answered by `SyntaxChecked` with the same number; whatever check was under way is ended.
+    """
+
+    service: str
+    number: int
+    python: str
+    paths: Sequence[str]
+
+
+class EndCheck(NamedTuple):
+    """End the check of syntax that is under way: it is not answered."""
+
+    service: str
+
+
 class Drain(NamedTuple):
     """Hand over what the source knows by now: its events, then `Drained`."""
 
@@ -129,6 +147,8 @@ Command = (
     | FindRepository
     | Drop
     | Examine
+    | CheckSyntax
+    | EndCheck
     | Drain
     | ReadLimit
     | StartChild

@@ -235,6 +235,32 @@ class FilesLoaded(NamedTuple):
     full: bool
 
 
+class Fault(NamedTuple):
+    """A file that does not compile.  `line` and `column` count from 1, 0 where they are not known.
+
+    `text` is that line, `message` begins with the name of the exception.
+    """
+
+    path: str
+    line: int
+    column: int
+    text: str
+    message: str
+
+
+class SyntaxChecked(NamedTuple):
+    """The `CheckSyntax` of this number was carried out: some of the `failing` files that do not compile.
+
+    `trouble` says why nothing could be checked, if so.
+    """
+
+    service: str
+    number: int
+    faults: Sequence[Fault] = ()
+    failing: int = 0
+    trouble: str = ""
+
+
 class Drained(NamedTuple):
     """All that the source knew before a `Drain` has been handed over."""
 
@@ -316,6 +342,7 @@ Event = (
     | RepositoryFound
     | Examined
     | FilesLoaded
+    | SyntaxChecked
     | Drained
     | ChildStarted
     | StartFailed

@@ -154,6 +154,11 @@ def _add_how_to_stop(group: Group) -> None:
         values.restart_status,
         'the exit status that means "restart me", or none (default: 3)',
     )
+    group.value(
+        "--gate CHECK",
+        values.choice("syntax"),
+        "syntax: keep the old run while a changed Python file does not compile (default: no gate)",
+    )
 
 
 def _add_output(group: Group) -> None:

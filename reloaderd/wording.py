@@ -44,7 +44,7 @@ class Wording:
             "killed": lambda fields: f"killed #{fields.get('run')}: it had not ended in time",
             "armed": _armed,
             "waiting": _waiting,
-            "held": lambda fields: f"held: {fields.get('reason')}",
+            "held": self._held,
             "warning": lambda fields: f"warning: {fields.get('text')}",
             "error": lambda fields: f"error: {fields.get('text')}",
             "closing": lambda fields: f"closing ({fields['signal']})" if fields.get("signal") else "closing",
@@ -112,6 +112,26 @@ class Wording:
             text += f" [{', '.join(by)}]"
         return text
 
+    def _held(self, fields: Fields) -> str:
+        """One line, or a block of them: what does not compile is to be seen, the first time."""
+        if fields.get("reason") != "syntax":
+            return f"held: {fields.get('reason')}"
+        line = fields.get("line")
+        where = self._path(fields.get("path")) + (f":{line}" if line else "")
+        more = fields.get("failing", 1) - 1
+        others = f" (and {counted(more, 'other file', 'other files')})" if more > 0 else ""
+        if fields.get("again"):
+            return f"still held: {where}: {fields.get('message')}{others}"
+        return f"held: {where} does not compile{others}; the old run stays"
+
+    def block(self, event: str, fields: Fields) -> list[str]:
+        """The lines that follow the sentence."""
+        if not is_fault(event, fields):
+            return []
+        from reloaderd.excerpt import excerpt
+
+        return [*excerpt(fields), f"{fields.get('message')}"]
+
     def _path(self, path: object) -> str:
         text = str(path)
         if text == self._cwd:
@@ -132,6 +152,11 @@ def working_directory() -> str:
         return ""
 
 
+def is_fault(event: str, fields: Fields) -> bool:
+    """Whether a person has to be told, whatever they are looking at: what they saved does not run."""
+    return event == "held" and fields.get("reason") == "syntax" and not fields.get("again")
+
+
 def _color(event: str, fields: Fields) -> str:
     match event:
         case "started" | "restarted":
@@ -139,6 +164,8 @@ def _color(event: str, fields: Fields) -> str:
         case "warning" | "killed":
             return CAUTION
         case "error":
+            return BAD
+        case "held" if fields.get("reason") == "syntax":
             return BAD
         case "ended" if fields.get("status") != 0:
             return BAD

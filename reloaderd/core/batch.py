@@ -80,6 +80,10 @@ class Batch:
         """The changed paths, oldest first."""
         return list(self._paths)
 
+    def existing(self) -> list[str]:
+        """Those that are there now."""
+        return [path for path, net in self._paths.items() if net.exists]
+
     def by_action(self, action: str) -> list[tuple[str, Verdict]]:
         """The paths whose verdict is `action`, oldest first, with the verdicts."""
         pairs = ((path, net.verdict) for path, net in self._paths.items())

@@ -58,7 +58,7 @@ class Modules:
         self, settings: ServiceSettings, directories: Directories, roots: Roots, rules: Rules, asks: Asks
     ) -> None:
         self.python = ""
-        """The interpreter of the first process that told of itself."""
+        """The interpreter of the process that was the first of its run to tell of itself."""
         self.followed = False
         """Whether the present run has."""
         self.alive = False
@@ -119,10 +119,11 @@ class Modules:
 
     def loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         """A process of the present run told of itself."""
+        if event.python and not self.followed:
+            self.python = event.python
         self.followed = True
         self._believed = True
         self._dismissed.clear()
-        self.python = self.python or event.python
         commands: list[Command] = []
         compare: list[str] = []
         for file in event.modules:

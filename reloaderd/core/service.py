@@ -11,6 +11,7 @@ from __future__ import annotations
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
+from reloaderd.core.gate import Gate
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
@@ -37,6 +38,7 @@ from reloaderd.events import (
     RepositoryFound,
     RunGone,
     StartFailed,
+    SyntaxChecked,
     WatchEnded,
     WatchMoved,
     WatchStale,
@@ -61,6 +63,7 @@ class Service:
         self.watcher = Watcher(settings)
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
+        self.gate = Gate(settings, self.supervisor)
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
@@ -79,7 +82,7 @@ class Service:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
-        commands = self._dispatch(event, now)
+        commands = self._dispatch(event, now) + self._go_through(now)
         self.watcher.modules.alive = self.supervisor.alive
         self.debounce.keep_locks(self.watcher.lock_name, now)
         self._collect(now)
@@ -124,10 +127,12 @@ class Service:
                 return self._launch(now) if self.supervisor.starting else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 return self.supervisor.child(event, now)
+            case SyntaxChecked():
+                return self.gate.checked(event)
             case KeeperDied():
                 return self._keeper_died(now)
             case FilesLoaded():
-                return watcher.modules.loaded(event, now) if event.run == self.supervisor.run else []
+                return self._loaded(event, now) if event.run == self.supervisor.run else []
             case _:
                 return self._watch(event, now)
 
@@ -155,6 +160,11 @@ class Service:
         elif event.kind in (Kind.LEFT, Kind.DELETED):
             self.debounce.unlock(event.watch, now)
             self._held_said = False
+
+    def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
+        commands = self.watcher.modules.loaded(event, now)
+        self.gate.python = self.watcher.modules.python
+        return commands
 
     def _keeper_died(self, now: float) -> list[Command]:
         run = self.supervisor.run
@@ -201,7 +211,7 @@ class Service:
         late = self.debounce.take()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
         self._since = self._since if self._since is not None else (self.debounce.first if late else None)
-        paths = dict.fromkeys([*self._cause.paths, *late.paths])
+        paths = dict.fromkeys([*self.gate.take().paths, *self._cause.paths, *late.paths])
         since, self._since, self._cause = self._since, None, Batch()
         self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
@@ -213,17 +223,18 @@ class Service:
         if self.settings.dry_run or not self._ready:
             return []
         self._since = now
-        return self.supervisor.change(now)
+        return self.gate.stop() + self.supervisor.change(now)
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
-        return self.supervisor.close(signum, now)
+        return self.gate.stop() + self.supervisor.close(signum, now)
 
     # Time
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
+        instants.append(self.gate.deadline)
         if self._settles():
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -233,11 +244,11 @@ class Service:
     def _settles(self) -> bool:
         """Whether a batch may settle: not before all is looked at again, where events were lost."""
         closing = self.supervisor.state in (State.CLOSING, State.CLOSED)
-        return self._ready and not closing and self._rewalk_at is None
+        return self._ready and not closing and self._rewalk_at is None and not self.gate.busy
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
-        commands = self.supervisor.tick(now)
+        commands = self.supervisor.tick(now) + self._go_through(now)
         if self._settles():
             commands += self._settle(now)
         if self._rewalk_at is not None and now >= self._rewalk_at:
@@ -277,7 +288,15 @@ class Service:
     def _act(self, batch: Batch, restarts: bool, first: float, now: float) -> list[Command]:
         if not restarts:
             return [changed(self.settings, batch, "signal"), *self._signals(batch)]
-        commands = [changed(self.settings, batch, "restart")]
+        return self.gate.meet(batch, first, now) + self._go_through(now)
+
+    def _go_through(self, now: float) -> list[Command]:
+        """A batch is a restart as soon as the gate lets it through."""
+        commands = self.gate.tick(now)
+        if not self.gate.open:
+            return commands
+        batch, first = self.gate.take(), self.gate.first
+        commands.append(changed(self.settings, batch, "restart"))
         if self.settings.dry_run:
             self.watcher.baseline(now + SETTLING)
             return commands

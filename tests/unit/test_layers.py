@@ -20,7 +20,19 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"kernel"},
     {"answers", "loop"},
-    {"config", "console", "cli", "control", "doctor", "envfile", "options", "parsers", "values", "wording"},
+    {
+        "config",
+        "console",
+        "cli",
+        "control",
+        "doctor",
+        "envfile",
+        "excerpt",
+        "options",
+        "parsers",
+        "values",
+        "wording",
+    },
     {"__main__"},
     {"agent"},
 ]
@@ -44,6 +56,7 @@ SIBLINGS = {
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.compiler": {"kernel.spawn"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
@@ -69,7 +82,7 @@ NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
     *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
-    *("reloaderd.kernel.beside", "reloaderd.kernel.poller"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
