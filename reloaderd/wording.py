@@ -118,7 +118,7 @@ class Wording:
             return f"held: {fields.get('reason')}"
         line = fields.get("line")
         where = self._path(fields.get("path")) + (f":{line}" if line else "")
-        more = fields.get("failing", 1) - 1
+        more = fields.get("count", 1) - 1
         others = f" (and {counted(more, 'other file', 'other files')})" if more > 0 else ""
         if fields.get("again"):
             return f"still held: {where}: {fields.get('message')}{others}"

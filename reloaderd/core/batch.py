@@ -28,6 +28,17 @@ class _Net:
         self.written = False
         self.verdict: Verdict | None = None
 
+    def after(self, earlier: _Net) -> _Net:
+        """The same, as it is after what is known of the path from before."""
+        net = _Net(earlier.existed)
+        net.exists, net.finished, net.written, net.verdict = (
+            self.exists,
+            self.finished,
+            self.written,
+            self.verdict,
+        )
+        return net
+
 
 class Batch:
     """Paths in the order of their first change, each with its verdict."""
@@ -93,6 +104,6 @@ class Batch:
         """Take in all of `other`, which came later."""
         for path, net in other._paths.items():
             if path in self._paths:
-                net.existed = self._paths.pop(path).existed
+                net = net.after(self._paths.pop(path))
             if net.existed or net.exists:
                 self._paths[path] = net

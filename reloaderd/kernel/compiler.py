@@ -5,6 +5,7 @@ Facts
 - compile() executes nothing and writes no .pyc.  Of a SyntaxError Python 2.7 knows the line always, the
   column and the text sometimes; from 3.0 on the column counts characters.  Other errors it raises:
   ValueError and TypeError for null bytes, UnicodeDecodeError, RecursionError, MemoryError, OverflowError.
+- Python 2.7 refuses a file with bytes above 127 and no declared encoding, but compile() takes its text.
 - `-I` came with Python 3.4; `-E -s` is most of it and is known to all.  What is left is that `-c` puts the
   current directory on the path of imports: the code takes it off before it imports anything.
 - A memfd holds any number of paths without anybody who writes on (memfd_create(2)).
@@ -50,6 +51,15 @@ def tell(*fields):
             field = (u"%s" % (field,)).encode("utf-8", "replace")
         out.write(field.replace(b"\\0", b" ")[:4 * {LONGEST}] + b"\\0")
 
+def declared(source):
+    head = b"".join(source.split(b"\\n", 2)[:2])
+    if not (source.startswith(b"\\xef\\xbb\\xbf") or b"coding" in head):
+        try:
+            source.decode("ascii")
+        except UnicodeDecodeError as error:
+            place = (None, source.count(b"\\n", 0, error.start) + 1, 0, None)
+            raise SyntaxError("Non-ASCII character, but no encoding declared", place)
+
 def check(path):
     try:
         with open(path, "rb") as file:
@@ -58,6 +68,8 @@ def check(path):
         return
     line = column = 0
     try:
+        if sys.version_info < (3,):
+            declared(source)
         compile(source, path, "exec", 0, True)
         return
     except SyntaxError as error:

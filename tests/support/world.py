@@ -25,6 +25,7 @@ from reloaderd.events import (
     EventsLost,
     Examined,
     FilesLoaded,
+    Fault,
     Kind,
     Listing,
     Loaded,
@@ -33,6 +34,7 @@ from reloaderd.events import (
     Stamp,
     StartFailed,
     Step,
+    SyntaxChecked,
     WatchEnded,
     WatchMoved,
 )
@@ -41,6 +43,10 @@ from tests.support.disk import LINK_LIMIT, Files, Inode
 from tests.support.model import Operation
 
 YOUNG = 0.020
+BROKEN = "broken"
+"""A text with this in it does not compile."""
+
+NEVER = float("inf")
 IGNORE_FILES = (".gitignore", ".reloaderdignore")
 
 LEAVING = frozenset({Kind.LEFT, Kind.ARRIVED, Kind.DELETED})
@@ -238,6 +244,11 @@ class World:
         self.started: list[Started] = []
         self.reports: list[do.Report] = []
         self.quits: list[do.Quit] = []
+        self.checks: list[do.CheckSyntax] = []
+        self.check_takes: float | None = 0.030
+        """Seconds; None: such a check never ends."""
+        self.trouble = ""  # why nothing can be checked
+        self._checked: dict[str, tuple[float, SyntaxChecked]] = {}
         self.on_start: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
@@ -292,6 +303,10 @@ class World:
         """One round of the loop: read what is there, then serve what is due."""
         for keeper in self.keepers.values():
             self.carry(keeper.read())
+        for name, (at, event) in [*self._checked.items()]:
+            if at <= self.now:
+                del self._checked[name]
+                self.carry([event])
         self.carry(self.kernel.read())
         said, self.said = self.said, []
         self.carry(said)
@@ -350,6 +365,7 @@ class World:
         if self.kernel.queue or self.said:
             return self.now
         instants = [self.engine.deadline(self.now), *(keeper.next() for keeper in self.keepers.values())]
+        instants += [at for at, _ in self._checked.values() if at < NEVER]
         return min((instant for instant in instants if instant is not None), default=None)
 
     # The commands
@@ -369,6 +385,11 @@ class World:
             case do.Examine():
                 stamps = {path: self._stamp(path) for path in command.paths}
                 return [Examined(command.service, command.why, stamps)]
+            case do.CheckSyntax():
+                self.checks.append(command)
+                self._check(command)
+            case do.EndCheck():
+                self._checked.pop(command.service, None)
             case do.Drain():
                 return [*self.kernel.read(), Drained(command.service)]
             case do.StartChild():
@@ -385,6 +406,15 @@ class World:
                 self.quits.append(command)
                 assert not any(keeper.alive for keeper in self.keepers.values()), "quit with a run alive"
         return ()
+
+    def _check(self, command: do.CheckSyntax) -> None:
+        self._step()
+        inodes = [(path, self.files.look_up(path)) for path in command.paths]
+        broken = [path for path, inode in inodes if inode is not None and BROKEN in inode.text]
+        faults = [Fault(path, 1, 1, BROKEN, "SyntaxError: invalid syntax") for path in broken]
+        event = SyntaxChecked(command.service, command.number, faults, len(faults), self.trouble)
+        at = NEVER if self.check_takes is None else self.now + self.check_takes
+        self._checked[command.service] = at, event
 
     def _list(self, path: str) -> Listing:
         watch = -1
