@@ -58,6 +58,14 @@ def examine(source: Sources, command: do.Examine) -> Sequence[Event]:
     return [Examined(command.service, command.why, stamps)]
 
 
+def digest(source: Sources, command: do.Digest) -> Sequence[Event]:
+    """Read files."""
+    from reloaderd.kernel.digests import digest_files
+
+    service, number, paths = command
+    return [digest_files(service, number, paths, None if number else source.is_settled)]
+
+
 def drain(source: Sources, command: do.Drain) -> Sequence[Event]:
     """Hand over what the source knows."""
     return [*source.read(), Drained(command.service)]
@@ -76,6 +84,7 @@ ANSWERS: Mapping[type, Callable[[Sources, Any], Sequence[Event | do.Command]]] =
     do.FindRepository: find_repository,
     do.Drop: drop,
     do.Examine: examine,
+    do.Digest: digest,
     do.Drain: drain,
     do.ReadLimit: read_limit,
 }

@@ -67,6 +67,17 @@ class EndCheck(NamedTuple):
     service: str
 
 
+class Digest(NamedTuple):
+    """Digest the content of these files: answered by `Digested` with the same number.
+
+    With number 0 it is meant to last: not of what changed so lately that the source may not have told yet.
+    """
+
+    service: str
+    number: int
+    paths: Sequence[str]
+
+
 class Drain(NamedTuple):
     """Hand over what the source knows by now: its events, then `Drained`."""
 
@@ -149,6 +160,7 @@ Command = (
     | Examine
     | CheckSyntax
     | EndCheck
+    | Digest
     | Drain
     | ReadLimit
     | StartChild

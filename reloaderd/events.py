@@ -261,6 +261,20 @@ class SyntaxChecked(NamedTuple):
     trouble: str = ""
 
 
+class Digested(NamedTuple):
+    """A `Digest` was carried out as far as it may at once; `left` are the paths that were not reached.
+
+    A digest is None where no file is, or none that is compared.  `young` are those to be tried later: an
+    event about them may still be on its way.
+    """
+
+    service: str
+    number: int
+    digests: Mapping[str, bytes | None]
+    left: Sequence[str] = ()
+    young: Sequence[str] = ()
+
+
 class Drained(NamedTuple):
     """All that the source knew before a `Drain` has been handed over."""
 
@@ -343,6 +357,7 @@ Event = (
     | Examined
     | FilesLoaded
     | SyntaxChecked
+    | Digested
     | Drained
     | ChildStarted
     | StartFailed

@@ -113,6 +113,8 @@ def _add_when(group: Group) -> None:
         "--poll-interval TIME", values.interval, "how often to look at what has to be polled (default: 1s)"
     )
 
+    group.flag("--skip-unchanged", "a file that was written and says the same as before does not count")
+
 
 def _add_what_to_run(group: Group) -> None:
     group.value(

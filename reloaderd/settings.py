@@ -53,6 +53,7 @@ class ServiceSettings(NamedTuple):
     gate: str | None = None  # syntax
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
+    skip_unchanged: bool = False
     dry_run: bool = False
 
 

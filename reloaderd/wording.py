@@ -20,7 +20,7 @@ SHOWN = 2
 SHOWN_ROOTS = 4
 """The same for roots: a person typed them, and wants to see them once."""
 
-DETAILS = frozenset({"stopping", "armed", "closed"})
+DETAILS = frozenset({"stopping", "armed", "closed", "unchanged"})
 """What is shown with `-v` only."""
 
 GOOD, BAD, CAUTION = "\x1b[32m", "\x1b[31m", "\x1b[33m"
@@ -37,6 +37,7 @@ class Wording:
         self._sentences: dict[str, Callable[[Fields], str]] = {
             "watching": self._watching,
             "changed": self._changed,
+            "unchanged": lambda fields: self._changed(fields).replace("changed", "unchanged", 1),
             "started": _started,
             "restarted": _restarted,
             "ended": _ended,

@@ -95,6 +95,14 @@ class Batch:
         """Those that are there now."""
         return [path for path, net in self._paths.items() if net.exists]
 
+    def rewritten(self) -> list[str]:
+        """Those that are there now and were there before."""
+        return [path for path, net in self._paths.items() if net.existed and net.exists]
+
+    def discard(self, path: str) -> None:
+        """Forget `path`, if it is here."""
+        self._paths.pop(path, None)
+
     def by_action(self, action: str) -> list[tuple[str, Verdict]]:
         """The paths whose verdict is `action`, oldest first, with the verdicts."""
         pairs = ((path, net.verdict) for path, net in self._paths.items())

@@ -103,6 +103,10 @@ class Gate:
         self.deadline = None
         return [EndCheck(self._name)]
 
+    def holds(self, path: str) -> bool:
+        """Whether it is among what waits."""
+        return path in self._waiting
+
     def take(self) -> Batch:
         """What waits, for the run that is about to start."""
         batch, self._waiting = self._waiting, Batch()

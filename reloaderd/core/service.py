@@ -8,10 +8,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
-from reloaderd.core.gate import Gate
+from reloaderd.core.passage import Passage
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
@@ -23,6 +25,7 @@ from reloaderd.events import (
     Armed,
     ChildEnded,
     ChildStarted,
+    Digested,
     Drained,
     EntryChanged,
     Event,
@@ -63,7 +66,8 @@ class Service:
         self.watcher = Watcher(settings)
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
-        self.gate = Gate(settings, self.supervisor)
+        self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
+        self.gate = self.passage.gate
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
@@ -114,6 +118,7 @@ class Service:
                 return watcher.coverage.limit_read(event)
             case EventsLost():
                 watcher.lose_track()
+                self.passage.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
                 return []
             case RepositoryFound():
@@ -124,11 +129,14 @@ class Service:
                 return watcher.repository_found(event)
             case Drained():
                 watcher.drained()
+                self.passage.drained()
                 return self._launch(now) if self.supervisor.starting else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 return self.supervisor.child(event, now)
             case SyntaxChecked():
-                return self.gate.checked(event)
+                return self.passage.checked(event)
+            case Digested():
+                return self.passage.digested(event, now)
             case KeeperDied():
                 return self._keeper_died(now)
             case FilesLoaded():
@@ -163,7 +171,7 @@ class Service:
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         commands = self.watcher.modules.loaded(event, now)
-        self.gate.python = self.watcher.modules.python
+        self.passage.gate.python = self.watcher.modules.python
         return commands
 
     def _keeper_died(self, now: float) -> list[Command]:
@@ -181,11 +189,15 @@ class Service:
             self.debounce.batch.discard_below(root)
         watcher.withdrawn.clear()
         changes = watcher.take_changes()
+        for change in changes:
+            self.passage.changed(change.path)
         if not self._ready:
             return
         for change in changes:
             verdict = watcher.modules.judge(change, now)
-            if verdict.action != "ignore":
+            if verdict.action == "ignore":
+                self.passage.dismissed(change.path)
+            else:
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
                     self.debounce.wait_for_looks()
@@ -195,7 +207,7 @@ class Service:
         self.watcher.coverage.settle(self.watcher.is_watched)
         commands = [watching(self.settings, self.watcher, self._source), *self.watcher.coverage.complain()]
         if self.settings.dry_run:
-            self.watcher.baseline(now)
+            self._found((), now)
             return commands
         return commands + self.supervisor.change(now)
 
@@ -211,12 +223,17 @@ class Service:
         late = self.debounce.take()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
         self._since = self._since if self._since is not None else (self.debounce.first if late else None)
-        paths = dict.fromkeys([*self.gate.take().paths, *self._cause.paths, *late.paths])
+        paths = dict.fromkeys([*self.passage.take().paths, *self._cause.paths, *late.paths])
         since, self._since, self._cause = self._since, None, Batch()
-        self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
+        self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
         commands = self.supervisor.launch(environ(paths), since, now)
         return told + self.watcher.modules.begin(self.supervisor.run, now) + commands
+
+    def _found(self, paths: Iterable[str], at: float) -> None:
+        """A run finds everything as it is now, and `paths` otherwise than the one before."""
+        self.watcher.baseline(at)
+        self.passage.start(paths, at)
 
     def restart(self, now: float) -> list[Command]:
         """Someone asks for a restart."""
@@ -227,14 +244,14 @@ class Service:
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
-        return self.gate.stop() + self.supervisor.close(signum, now)
+        return self.passage.stop() + self.supervisor.close(signum, now)
 
     # Time
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
-        instants.append(self.gate.deadline)
+        instants.append(self.passage.deadline(now, self._rewalk_at is None))
         if self._settles():
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -244,7 +261,7 @@ class Service:
     def _settles(self) -> bool:
         """Whether a batch may settle: not before all is looked at again, where events were lost."""
         closing = self.supervisor.state in (State.CLOSING, State.CLOSED)
-        return self._ready and not closing and self._rewalk_at is None and not self.gate.busy
+        return self._ready and not closing and self._rewalk_at is None and not self.passage.busy
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
@@ -258,6 +275,7 @@ class Service:
         if self._cover_at is not None and now >= self._cover_at:
             self._cover_at = None
             commands += self._covered()
+        commands += self.passage.tick(now, self._rewalk_at is None)
         commands += self.watcher.tick(now)
         self._collect(now)
         return commands
@@ -283,22 +301,21 @@ class Service:
                 return [] if path is None else [storm(self.settings, path)]
         self._delayed = False
         first = self.debounce.first
-        return self._act(self.debounce.take(), bool(restarts), first, now)
-
-    def _act(self, batch: Batch, restarts: bool, first: float, now: float) -> list[Command]:
-        if not restarts:
-            return [changed(self.settings, batch, "signal"), *self._signals(batch)]
-        return self.gate.meet(batch, first, now) + self._go_through(now)
+        return self.passage.meet(self.debounce.take(), first, now) + self._go_through(now)
 
     def _go_through(self, now: float) -> list[Command]:
-        """A batch is a restart as soon as the gate lets it through."""
+        """What is through the passage is acted on."""
         commands = self.gate.tick(now)
+        if self.passage.signals:
+            batch, self.passage.signals = self.passage.signals, None
+            commands += [changed(self.settings, batch, "signal"), *self._signals(batch)]
+            self._found(batch.paths, now + SETTLING)
         if not self.gate.open:
             return commands
         batch, first = self.gate.take(), self.gate.first
         commands.append(changed(self.settings, batch, "restart"))
         if self.settings.dry_run:
-            self.watcher.baseline(now + SETTLING)
+            self._found(batch.paths, now + SETTLING)
             return commands
         self._since = first if self._since is None else self._since
         self._cause.absorb(batch)

@@ -180,6 +180,13 @@ class Sources:
                     found |= self._files.in_directory(one.path)
         return found
 
+    def is_settled(self, path: str) -> bool:
+        """Whether whatever happens to the file from now on is told: not if a look is to find out first."""
+        above, _, name = path.rpartition("/")
+        if self._files.deadline is not None and self._files.is_one(above or "/", name):
+            return False
+        return self._poller is None or self._poller.is_settled(above or "/", name)
+
     # Which source
 
     @property

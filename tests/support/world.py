@@ -19,13 +19,14 @@ from reloaderd.events import (
     Armed,
     ChildEnded,
     ChildStarted,
+    Digested,
     Drained,
     EntryChanged,
     Event,
     EventsLost,
     Examined,
-    FilesLoaded,
     Fault,
+    FilesLoaded,
     Kind,
     Listing,
     Loaded,
@@ -45,6 +46,9 @@ from tests.support.model import Operation
 YOUNG = 0.020
 BROKEN = "broken"
 """A text with this in it does not compile."""
+
+DIGESTED = 2
+"""Files that are read at once."""
 
 NEVER = float("inf")
 IGNORE_FILES = (".gitignore", ".reloaderdignore")
@@ -385,6 +389,8 @@ class World:
             case do.Examine():
                 stamps = {path: self._stamp(path) for path in command.paths}
                 return [Examined(command.service, command.why, stamps)]
+            case do.Digest():
+                return [self._digest(command)]
             case do.CheckSyntax():
                 self.checks.append(command)
                 self._check(command)
@@ -406,6 +412,21 @@ class World:
                 self.quits.append(command)
                 assert not any(keeper.alive for keeper in self.keepers.values()), "quit with a run alive"
         return ()
+
+    def _digest(self, command: do.Digest) -> Digested:
+        """A few at a time, as if each were large."""
+        digests: dict[str, bytes | None] = {}
+        young: list[str] = []
+        for path in command.paths[:DIGESTED]:
+            self._step()
+            inode = self.files.look_up(path)
+            if inode is None or inode.is_dir:
+                digests[path] = None
+            elif not command.number and self.now - inode.changed < YOUNG:
+                young.append(path)
+            else:
+                digests[path] = b"says " + inode.text.encode()
+        return Digested(command.service, command.number, digests, command.paths[DIGESTED:], young)
 
     def _check(self, command: do.CheckSyntax) -> None:
         self._step()

@@ -280,6 +280,17 @@ def test_what_there_was_too_much_of_to_tell_counts() -> None:
     assert restarts(world, op.Save("/p/page.html")) == 1
 
 
+def test_what_was_dismissed_and_then_loaded_is_not_compared_with_what_it_was_before() -> None:
+    world = exact(op.Save("/p/page.html", "one"), skip_unchanged=True)
+    assert restarts(world, op.Save("/p/page.html", "two")) == 0
+    world.say(data=["/p/page.html"])
+    world.settle()
+    assert restarts(world, op.Save("/p/page.html", "one")) == 1
+    world.say(modules=["/p/main.py"], data=["/p/page.html"])
+    world.settle()
+    assert restarts(world, op.Save("/p/page.html", "one")) == 0
+
+
 # Imports that found nothing
 
 
