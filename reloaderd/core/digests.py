@@ -113,8 +113,6 @@ class Digests:
         """The source was drained: what is fresh still is how the run found it."""
         fresh, self._fresh = self._fresh, {}
         for path, digest in fresh.items():
-            if self._waits(path):
-                continue
             node, name = self._tree.locate(path)
             if node is None:
                 self._loose[path] = digest

@@ -252,7 +252,7 @@ class World:
         self.check_takes: float | None = 0.030
         """Seconds; None: such a check never ends."""
         self.trouble = ""  # why nothing can be checked
-        self._checked: dict[str, tuple[float, SyntaxChecked]] = {}
+        self.checking: dict[str, tuple[float, SyntaxChecked]] = {}
         self.on_start: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
@@ -307,9 +307,9 @@ class World:
         """One round of the loop: read what is there, then serve what is due."""
         for keeper in self.keepers.values():
             self.carry(keeper.read())
-        for name, (at, event) in [*self._checked.items()]:
+        for name, (at, event) in [*self.checking.items()]:
             if at <= self.now:
-                del self._checked[name]
+                del self.checking[name]
                 self.carry([event])
         self.carry(self.kernel.read())
         said, self.said = self.said, []
@@ -369,7 +369,7 @@ class World:
         if self.kernel.queue or self.said:
             return self.now
         instants = [self.engine.deadline(self.now), *(keeper.next() for keeper in self.keepers.values())]
-        instants += [at for at, _ in self._checked.values() if at < NEVER]
+        instants += [at for at, _ in self.checking.values() if at < NEVER]
         return min((instant for instant in instants if instant is not None), default=None)
 
     # The commands
@@ -395,7 +395,7 @@ class World:
                 self.checks.append(command)
                 self._check(command)
             case do.EndCheck():
-                self._checked.pop(command.service, None)
+                self.checking.pop(command.service, None)
             case do.Drain():
                 return [*self.kernel.read(), Drained(command.service)]
             case do.StartChild():
@@ -435,7 +435,7 @@ class World:
         faults = [Fault(path, 1, 1, BROKEN, "SyntaxError: invalid syntax") for path in broken]
         event = SyntaxChecked(command.service, command.number, faults, len(faults), self.trouble)
         at = NEVER if self.check_takes is None else self.now + self.check_takes
-        self._checked[command.service] = at, event
+        self.checking[command.service] = at, event
 
     def _list(self, path: str) -> Listing:
         watch = -1

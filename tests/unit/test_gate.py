@@ -7,7 +7,7 @@ import pytest
 
 from reloaderd.core.gate import LIMIT
 from reloaderd.core.transitions import State
-from reloaderd.events import KeeperDied, SignalArrived, SyntaxChecked
+from reloaderd.events import ChildStarted, Event, KeeperDied, SignalArrived, SyntaxChecked
 from reloaderd.settings import On, RuleSettings
 from tests.support import model as op
 from tests.support.core import at_rest, reports, service
@@ -233,18 +233,26 @@ def test_without_a_run_a_change_starts_one_whatever_it_is() -> None:
     assert len(world.started) == 2 and not world.checks
 
 
-def test_what_settles_while_the_run_is_just_starting_is_checked() -> None:
-    world = gated(debounce=0.0)
+def test_what_settles_while_a_run_is_just_starting_waits_to_be_checked() -> None:
+    world = gated()
     keeper = world.keepers["web"]
+    read = keeper.read
+    kept: list[Event] = []
+
+    def without_starts() -> list[Event]:
+        events = read()
+        kept.extend(event for event in events if isinstance(event, ChildStarted))
+        return [event for event in events if not isinstance(event, ChildStarted)]
+
+    keeper.read = without_starts  # type: ignore[method-assign]
     world.do(op.Save("/p/m.py"))
-    world.pause(0.031)
-    late = keeper.read
-    keeper.read = list  # type: ignore[method-assign]
+    world.pause(0.2)
+    assert len(world.started) == 2 and kept
     world.do(op.Save("/p/n.py", BROKEN))
-    world.turn()
-    world.now += 1.0
-    world.turn()
-    keeper.read = late  # type: ignore[method-assign]
+    world.pause(1.0)
+    assert len(world.started) == 2 and state(world) is State.RUNNING
+    keeper.read = read  # type: ignore[method-assign]
+    world.carry(kept)
     world.settle()
     assert len(world.started) == 2 and state(world) is State.HELD
 
@@ -286,6 +294,7 @@ def test_a_restart_on_request_drops_the_hold(takes: float | None) -> None:
     world.do(op.Save("/p/m.py", BROKEN))
     world.pause(0.5)
     world.carry([SignalArrived(SIGUSR1)])
+    assert not world.checking
     world.pause(0.5)
     assert len(world.started) == 2 and last_changed(world) == ["/p/m.py"]
     world.check_takes = 0.03
@@ -303,3 +312,5 @@ def test_a_close_does_not_wait(takes: float | None) -> None:
     world.carry([SignalArrived(SIGTERM)])
     world.settle()
     assert world.quits and world.now < at + 0.1 and len(world.started) == 1
+    assert not said(world, "changed")
+    assert not world.checking

@@ -134,6 +134,28 @@ def test_a_start_for_another_reason_finds_what_is_being_compared() -> None:
     assert len(world.started) == starts + 1
 
 
+def test_what_waits_to_settle_is_not_what_the_run_found() -> None:
+    world = World([service(skip_unchanged=True, debounce=0.5)])
+    world.do(*TREE)
+    world.start()
+    world.do(op.Save("/p/a.py", "other"))
+    world.settle()
+    assert len(world.started) == 2
+
+
+def test_a_start_takes_what_is_being_compared_with_it() -> None:
+    world = known(runs=[Manner(ends=0.1)])
+    assert len(world.started) == 1
+    world.do(*[op.Save(f"/p/{name}.py", "other") for name in NAMES])
+    while not world.engine.services["web"].passage.busy:
+        world.now = world.engine.deadline(world.now) or world.now
+        world.turn()
+    world.carry([SignalArrived(SIGUSR1)])
+    world.settle()
+    assert len(world.started) == 2
+    assert world.started[1].environ["RELOADERD_CHANGED_COUNT"] == str(len(NAMES))
+
+
 def test_what_the_rules_left_out_for_a_while_is_not_known() -> None:
     world = known()
     world.do(op.Save("/p/.gitignore", "a.py\n"))
