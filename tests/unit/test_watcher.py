@@ -395,6 +395,18 @@ def test_a_file_and_a_directory_that_were_exchanged_are_known_for_what_they_are(
     assert restarts(world, op.Save("/w/p/m.py/o.py")) == 1
 
 
+def test_a_link_that_a_directory_was_exchanged_for_is_not_followed() -> None:
+    world = resting(op.MakeDirs("/w/out/d"), op.Symlink("/w/out/d", "/w/link"))
+    assert restarts(world, op.Exchange("/w/link", "/w/p/a")) == 1
+    assert not holds(world, "/w/out/d")
+    assert restarts(world, op.Save("/w/out/d/o.py")) == 0
+
+
+def test_the_files_of_a_directory_count_though_what_it_was_exchanged_for_is_gone_too() -> None:
+    world = resting(op.Save("/w/out/o.py"))
+    assert restarts(world, op.Exchange("/w/out/o.py", "/w/p/a"), op.Remove("/w/p/a")) == 1
+
+
 def test_events_are_handled_in_their_order_however_many_files_are_in_doubt() -> None:
     world = resting(op.MakeDirs("/w/p/b"), op.MakeDirs("/w/out/b/c"), op.Save("/w/out/b/x.py"))
     world.race(0, op.Rename("/w/out/b", "/w/p/b"))

@@ -67,6 +67,7 @@ trees = st.one_of(
     dirs.map(op.MakeDirs),
     dirs.map(op.RemoveTree),
     st.builds(op.Rename, dirs, dirs),
+    st.builds(op.Exchange, paths, dirs),
 )
 rules = st.builds(
     op.Save, st.sampled_from(PLACES).map(lambda place: place + "/.gitignore"), st.sampled_from(TEXTS)
