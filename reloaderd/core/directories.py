@@ -185,15 +185,24 @@ class Directories:
         self._warned.add(about)
         return [*commands, self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
 
-    def forget(self, path: str, counts: bool = False) -> list[Command]:
-        """Drop a subtree; with `counts`, each of its files is a change."""
+    def forget(self, path: str, counts: bool = False, itself: bool = False) -> list[Command]:
+        """Drop a subtree; with `counts`, each of its files is a change.
+
+        A root in it may be elsewhere by now, where a link leads: what became of it says its anchor, and may
+        have said so already.  `itself` is for a `path` that may be such a root.
+        """
+        inside = [root for root in self._roots if root in self.tree and is_below(root, path)]
+        again = [root for root in inside if itself or root != path]
         forgotten = self.tree.forget(path)
         watches = [*forgotten.watches, *self.repositories.forget(path)]
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
         twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
-        again = [twin for twin in twins if not is_below(twin, path)]
-        return self._asks.drop(watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
+        commands = self._asks.drop(watches)
+        if again:
+            commands.append(self._asks.arm(Why.APPEARED, again))
+        elsewhere = [twin for twin in twins if not is_below(twin, path)]
+        return commands + ([self._asks.arm(Why.RULES, elsewhere)] if elsewhere else [])
 
     def sift(self, directories: Iterable[str]) -> list[Command]:
         """The rules changed: watch and count below these what counts now."""

@@ -50,7 +50,7 @@ class Entries:
     def _directory(self, node: Node, event: EntryChanged) -> list[Command]:
         path = join(node.path, event.name)
         if event.kind is Kind.DELETED:
-            return self._directories.forget(path, counts=True)
+            return self._directories.forget(path, counts=True, itself=True)
         if event.kind is Kind.LEFT:
             return self._left(node, event.name)
         known = self._tree.get(path)
@@ -69,7 +69,7 @@ class Entries:
 
         If it was a file or a link, that was told first: to arm there would be to go through the link.
         """
-        commands = self._directories.forget(join(node.path, name), counts=True)
+        commands = self._directories.forget(join(node.path, name), counts=True, itself=True)
         if name in node.files and not self._follow_links:
             return commands
         return commands + self._appeared(node, name)
@@ -94,7 +94,7 @@ class Entries:
         if event.kind in NAMING and path in self._tree:
             # a link that is followed, or a directory that this was exchanged for
             counts = event.kind is not Kind.CREATED
-            commands += self._directories.forget(path, counts=counts)
+            commands += self._directories.forget(path, counts=counts, itself=True)
             if event.kind is Kind.LEFT:
                 commands += self._appeared(node, event.name)
         if event.kind in GONE:

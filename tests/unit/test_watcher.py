@@ -275,6 +275,13 @@ def test_a_root_that_is_a_link_is_followed_wherever_it_leads() -> None:
     assert restarts(world, op.Save("/w/p/m.py")) == 0
 
 
+def test_a_root_in_another_is_watched_on_though_a_link_to_elsewhere_took_its_place() -> None:
+    """What its anchor says comes before the event that tells the other root of a directory that is gone."""
+    world = resting(roots=("/w/p", "/w/p/a"))
+    assert restarts(world, op.RemoveTree("/w/p/a"), op.Symlink("/w/out", "/w/p/a")) == 1
+    assert restarts(world, op.Save("/w/out/o.py")) == 1
+
+
 # Links below a root
 
 

@@ -242,6 +242,15 @@ def test_two_services_that_share_directories(steps: list[Step], runs: list[Manne
 
 
 @bounded(600)
+@given(st.lists(steps_without_rules, min_size=8, max_size=30))
+def test_a_root_in_another(steps: list[Step]) -> None:
+    walk = Walk(service("web", "/w/p", "/w/p/a"))
+    walk.begin()
+    walk.go(steps)
+    walk.check()
+
+
+@bounded(600)
 @given(st.lists(steps | at_repositories | at_repositories, min_size=8, max_size=30))
 def test_a_repository(steps: list[Step]) -> None:
     walk = Walk(service("web", "/w/p"))
