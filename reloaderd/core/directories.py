@@ -77,7 +77,7 @@ class Directories:
         listings = [one for one in event.listings if not self._leave_out(one, event.polled, commands)]
         for listing in listings:
             if listing.error:
-                commands += self._not_armed(listing, now)
+                commands += self._not_armed(listing, event.why, now)
             else:
                 self._listed(listing, event.why, commands, below, files)
         if event.polled or self.coverage:
@@ -164,15 +164,34 @@ class Directories:
         return any(node.path != listing.path for node in self.tree.at(listing.watch))
 
     def tick(self, now: float) -> list[Command]:
-        """Try again what there was no room for."""
+        """Try again what there was no room for, and what was not there for a moment."""
         if self.deadline is None or now < self.deadline:
             return []
         paths, self._unarmed, self.deadline = list(self._unarmed), {}, None
-        return [self._asks.arm(Why.STALE, paths)]
+        paths = [path for path in paths if self._is_wanted(path)]
+        return [self._asks.arm(Why.STALE, paths)] if paths else []
 
-    def _not_armed(self, listing: Listing, now: float) -> list[Command]:
+    def _is_wanted(self, path: str) -> bool:
+        """Whether there may be a directory that is not armed, as far as was told since."""
+        known = self.tree.get(path)
+        if known is not None or path in self._roots:
+            return known is None or known.watch < 0
+        above, name = self.tree.get(parent(path)), path.rpartition("/")[2]
+        if above is None or (name in above.files and not self._follow_links) or self._rules.prunes(path):
+            return False
+        if name not in above.dirs:
+            above.dirs.append(name)
+        return True
+
+    def _not_armed(self, listing: Listing, why: Why, now: float) -> list[Command]:
         if listing.error in SILENT:
-            return [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
+            commands = [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
+            if why is not Why.STALE:
+                # Maybe a directory above was elsewhere for a moment, and all below it is what it was: nothing
+                # else than the way to the root is told then.
+                self._unarmed[listing.path] = None
+                self.deadline = now + PAUSE
+            return commands
         commands = self.forget(listing.path)
         self.tree.add(listing.path, listing.watch, [], [])
         about = listing.path
@@ -194,6 +213,7 @@ class Directories:
         inside = [root for root in self._roots if root in self.tree and is_below(root, path)]
         again = [root for root in inside if itself or root != path]
         forgotten = self.tree.forget(path)
+        self._unarmed.pop(path, None)
         watches = [*forgotten.watches, *self.repositories.forget(path)]
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]

@@ -282,6 +282,34 @@ def test_a_root_in_another_is_watched_on_though_a_link_to_elsewhere_took_its_pla
     assert restarts(world, op.Save("/w/out/o.py")) == 1
 
 
+@pytest.mark.parametrize("away", range(8))
+@pytest.mark.parametrize("back", range(4))
+def test_what_is_armed_while_a_directory_above_is_elsewhere_for_a_moment_is_armed_again(
+    away: int, back: int
+) -> None:
+    world = resting(op.MakeDirs("/w/up/p"), roots=("/w/up/p",))
+    world.race(away, op.Rename("/w/up", "/w/moved"))
+    world.race(back, op.Rename("/w/moved", "/w/up"))
+    restarts(world, op.MakeDirs("/w/up/p/new"), op.Save("/w/up/p/.gitignore", "x\n"))
+    assert restarts(world, op.Save("/w/up/p/m.py")) == 1
+    assert restarts(world, op.Save("/w/up/p/new/n.py")) == 1
+
+
+def test_what_has_gone_elsewhere_is_looked_for_once_more_and_not_again() -> None:
+    world = resting(op.MakeDirs("/w/p/b"))
+    world.do(op.Rename("/w/p/a", "/w/out/a"), op.Rename("/w/p/b", "/w/out/b"))
+    armed: list[str] = []
+    perform = world._perform
+    world._perform = lambda command: (  # type: ignore
+        armed.extend(command.paths if isinstance(command, Arm) else ()) or perform(command)
+    )
+    world.turn()
+    world.do(op.Symlink("/w/out", "/w/p/b"))
+    world.settle()
+    assert armed == ["/w/p/a", "/w/p/b", "/w/p/a"]
+    assert not holds(world, "/w/out")
+
+
 # Links below a root
 
 
