@@ -76,7 +76,9 @@ class Directories:
         files: list[str] = []
         listings = [one for one in event.listings if not self._leave_out(one, event.polled, commands)]
         for listing in listings:
-            if listing.error:
+            if not self._has_a_place(listing.path):
+                commands += self._asks.drop([listing.watch])
+            elif listing.error:
                 commands += self._not_armed(listing, event.why, now)
             else:
                 self._listed(listing, event.why, commands, below, files)
@@ -93,6 +95,10 @@ class Directories:
         for at in range(0, len(below), SLICE):
             commands.append(self._asks.arm(event.why, below[at : at + SLICE]))
         return commands
+
+    def _has_a_place(self, path: str) -> bool:
+        """Whether what is above it is known still: else nobody would ever forget it."""
+        return path in self._roots or path in self.tree or parent(path) in self.tree
 
     def _leave_out(self, listing: Listing, polled: Mapping[str, str], commands: list[Command]) -> bool:
         """Whether that is where files begin that are made up when read: nobody who names `/` means /proc."""

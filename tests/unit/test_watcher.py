@@ -310,6 +310,15 @@ def test_what_has_gone_elsewhere_is_looked_for_once_more_and_not_again() -> None
     assert not holds(world, "/w/out")
 
 
+def test_what_is_below_a_directory_that_was_forgotten_meanwhile_is_let_go() -> None:
+    """As when the event that it appeared is also one that says that the root is another."""
+    watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p", 1, dirs=["a"]), listing("/p/a", 2)]), 0.0)
+    watcher.armed(Armed("web", Why.LOST, [listing("/p", 1)]), 0.0)
+    assert watcher.armed(Armed("web", Why.APPEARED, [listing("/p/a/b", 3, dirs=["c"])]), 0.0) == [Drop([3])]
+    assert "/p/a/b" not in watcher.tree
+
+
 # Links below a root
 
 
@@ -467,6 +476,7 @@ def test_a_directory_that_may_not_be_read_is_said_once_and_watched_once_it_may()
 
 def test_what_there_was_no_descriptor_for_is_tried_again_and_told_once() -> None:
     watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p", 3)]), 0.0)
     refused = [Listing(f"/p/{name}", -1, errno.EMFILE, [], [], [], {}) for name in "ab"]
     (warning,) = reports(watcher.armed(Armed("web", Why.APPEARED, refused), 5.0), "warning")
     assert "open files" in warning["text"]
@@ -508,7 +518,7 @@ def test_a_directory_that_is_gone_before_it_is_armed_is_no_fault(number: int) ->
 
 def test_a_tree_that_nobody_meant_is_said() -> None:
     watcher = Watcher(service())
-    listings = [Listing(f"/p/{number}", number, 0, [], [], [], {}) for number in range(TOO_MANY + 1)]
+    listings = [listing("/p", TOO_MANY), *(listing(f"/p/{number}", number) for number in range(TOO_MANY))]
     (warning,) = reports(watcher.armed(Armed("web", Why.START, listings), 0.0), "warning")
     assert f"{TOO_MANY:,}" in warning["text"]
 
