@@ -310,6 +310,14 @@ def test_what_has_gone_elsewhere_is_looked_for_once_more_and_not_again() -> None
     assert not holds(world, "/w/out")
 
 
+@pytest.mark.parametrize("away", range(3))
+def test_a_touch_counts_though_its_file_is_elsewhere_when_it_is_looked_at(away: int) -> None:
+    world = resting(op.MakeDirs("/w/up/p"), op.Save("/w/up/p/m.py"), roots=("/w/up/p",))
+    world.race(away, op.Rename("/w/up", "/w/moved"))
+    world.race(1, op.Rename("/w/moved", "/w/up"))
+    assert restarts(world, op.Touch("/w/up/p/m.py")) == 1
+
+
 def test_what_is_below_a_directory_that_was_forgotten_meanwhile_is_let_go() -> None:
     """As when the event that it appeared is also one that says that the root is another."""
     watcher = Watcher(service())
