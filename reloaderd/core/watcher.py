@@ -152,15 +152,15 @@ class Watcher:
         match self._roots.judge(event, former, now):
             case Found.FIRST:
                 return commands + self._root_at_start(event)
-            case Found.GONE:
+            case Found.SAME if event.identity is not None or event.path not in self.tree:
+                return commands
+            case Found.GONE | Found.SAME:  # the latter was armed when it was back for a moment
                 self.withdrawn.append(event.path)
                 if self._stamps.is_root(event.path):
                     self._stamps.lose(event.path)
                 return commands + self._directories.forget(event.path)
             case Found.BACK | Found.REPLACED:
                 return commands + self._root_replaced(event)
-            case Found.SAME:
-                return commands
 
     def _is_needed(self, path: str) -> bool:
         """Whether an ignore file outside of the tree bears on it: not if its repository went."""

@@ -318,6 +318,23 @@ def test_a_touch_counts_though_its_file_is_elsewhere_when_it_is_looked_at(away: 
     assert restarts(world, op.Touch("/w/up/p/m.py")) == 1
 
 
+@pytest.mark.parametrize("away", range(3))
+@pytest.mark.parametrize("back", range(4))
+@pytest.mark.parametrize("again", range(2, 7))
+def test_a_root_that_is_back_for_the_moment_in_which_it_is_armed_is_not_watched_on(
+    away: int, back: int, again: int
+) -> None:
+    world = resting()
+    world.kernel.flood()
+    world.race(away, op.Rename("/w/p", "/w/moved"))
+    world.race(back, op.Rename("/w/moved", "/w/p"))
+    world.race(again, op.Rename("/w/p", "/w/moved"))
+    world.settle()
+    assert not holds(world, "/w/moved")
+    assert restarts(world, op.Rename("/w/moved", "/w/p")) == 1
+    assert restarts(world, op.Save("/w/p/a/n.py")) == 1
+
+
 def test_what_is_below_a_directory_that_was_forgotten_meanwhile_is_let_go() -> None:
     """As when the event that it appeared is also one that says that the root is another."""
     watcher = Watcher(service())
