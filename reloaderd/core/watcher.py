@@ -243,7 +243,7 @@ class Watcher:
         ]
 
     def watch_stale(self, event: WatchStale) -> list[Command]:
-        """Another source may have room for this directory now."""
+        """Another source may have room for this directory now, or it is another directory."""
         commands: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
         commands += self._repositories.lock_gone(event.watch)
         paths = [node.path for node in self.tree.at(event.watch)]
