@@ -60,7 +60,8 @@ class WatchMoved(NamedTuple):
 
 
 class WatchStale(NamedTuple):
-    """What `watch` stands for could be watched by the kernel's source now: it should be armed again."""
+    """What `watch` stands for should be armed again: the kernel's source has room for it now, or mounts came
+    or went while it was armed."""
 
     watch: int
     source: str
