@@ -119,6 +119,9 @@ class Directories:
         """Take in one listing; adds what follows to the lists.  A large tree comes this way at the start."""
         path, watch, _, dirs, counted, links, _ = listing
         if self._follow_links and self._seen_elsewhere(listing):
+            known = self.tree.get(path)
+            if known is not None and known.watch != watch:  # what was here is gone, or has changed places
+                commands += self.forget(path, counts=True)
             self._twins.setdefault(watch, []).append(path)
             return
         rules_changed = self.ignore_files.load_listed(listing)
@@ -136,6 +139,8 @@ class Directories:
             below += [start + name for name in dirs if everything or start + name not in self.tree]
         else:
             node = self.tree.add(path, watch, dirs, counted)
+            if self._follow_links:
+                self._note_above(path)
             node.untold = why is Why.RULES or why is Why.REREAD
             below += [start + name for name in dirs]
             if why in TELLING or self.lost:
@@ -145,6 +150,12 @@ class Directories:
         if why is Why.REREAD and rules_changed:
             commands += self.sift([path])
 
+    def _note_above(self, path: str) -> None:
+        """A link is told of as a file: what is above has to know that there is more below."""
+        above, name = self.tree.get(parent(path)), path.rpartition("/")[2]
+        if above is not None and name not in above.dirs:
+            above.dirs.append(name)
+
     def _compare(self, difference: Difference, listing: Listing, why: Why, commands: list[Command]) -> None:
         """A directory was listed again: what is different, and whether that is a change.
 
@@ -152,7 +163,7 @@ class Directories:
         judged by what is known.  What is there and does not count any more is none.
         """
         start = prefix(listing.path)
-        commands += self._asks.drop(difference.unused)
+        commands += [*self._asks.drop(difference.unused), *self._twins_of(difference.unused)]
         for name in difference.gone_dirs:
             commands += self.forget(start + name, counts=name not in listing.dirs)
             if name in listing.dirs:  # it does not count any more, but a root below it does
@@ -223,12 +234,16 @@ class Directories:
         watches = [*forgotten.watches, *self.repositories.forget(path)]
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
-        twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
         commands = self._asks.drop(watches)
         if again:
             commands.append(self._asks.arm(Why.APPEARED, again))
-        elsewhere = [twin for twin in twins if not is_below(twin, path)]
-        return commands + ([self._asks.arm(Why.RULES, elsewhere)] if elsewhere else [])
+        return commands + self._twins_of(forgotten.watches, path)
+
+    def _twins_of(self, watches: Iterable[int], gone: str = "") -> list[Command]:
+        """The first paths to these are gone: watch them under others, but for those below `gone`."""
+        twins = [twin for watch in watches for twin in self._twins.pop(watch, ())]
+        elsewhere = [twin for twin in twins if not (gone and is_below(twin, gone))]
+        return [self._asks.arm(Why.RULES, elsewhere)] if elsewhere else []
 
     def sift(self, directories: Iterable[str]) -> list[Command]:
         """The rules changed: watch and count below these what counts now."""

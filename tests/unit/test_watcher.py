@@ -364,6 +364,23 @@ def test_a_link_that_is_removed_is_not_followed_any_more() -> None:
     assert restarts(world, op.Save("/w/out/o.py")) == 0
 
 
+def test_a_link_that_came_later_is_let_go_with_the_directory_it_is_in() -> None:
+    world = resting(follow_links=True)
+    assert restarts(world, op.Save("/w/out/o.py"), op.Symlink("/w/out", "/w/p/a/link")) == 1
+    assert holds(world, "/w/out")
+    restarts(world, op.Rename("/w/p/a", "/w/moved"))
+    assert not holds(world, "/w/out")
+
+
+def test_directories_that_changed_places_unseen_are_not_taken_for_links_to_each_other() -> None:
+    world = resting(op.MakeDirs("/w/p/b"), op.Save("/w/p/b/o.py"), follow_links=True)
+    world.kernel.flood()
+    assert restarts(world, op.Exchange("/w/p/a", "/w/p/b"), op.MakeDirs("/w/p/a/new")) == 1
+    for path in ("/w/p/a/new/n.py", "/w/p/a/o.py", "/w/p/b/n.py"):
+        assert restarts(world, op.Save(path)) == 1
+        assert world.started[-1].environ["RELOADERD_CHANGED"] == path
+
+
 # Events that cannot be believed
 
 

@@ -251,6 +251,15 @@ def test_a_root_in_another(steps: list[Step]) -> None:
 
 
 @bounded(600)
+@given(st.lists(steps_without_rules, min_size=8, max_size=30))
+def test_links_that_are_followed(steps: list[Step]) -> None:
+    walk = Walk(service("web", "/w/p", follow_links=True))
+    walk.begin()
+    walk.go(steps)
+    walk.check()
+
+
+@bounded(600)
 @given(st.lists(steps | at_repositories | at_repositories, min_size=8, max_size=30))
 def test_a_repository(steps: list[Step]) -> None:
     walk = Walk(service("web", "/w/p"))
