@@ -13,7 +13,16 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import measure_arm, measure_idle, measure_save, measure_start, measure_storm, report, tools
+from benchmarks import (
+    measure_agent,
+    measure_arm,
+    measure_idle,
+    measure_save,
+    measure_start,
+    measure_storm,
+    report,
+    tools,
+)
 from benchmarks.build import compile_programs
 from benchmarks.measures import Room, Row
 from benchmarks.running import become_subreaper
@@ -25,6 +34,7 @@ MEASURES: dict[str, Callable[[Room], list[Row]]] = {
     "start": measure_start.measure,
     "arm": measure_arm.measure,
     "storm": measure_storm.measure,
+    "agent": measure_agent.measure,
 }
 
 

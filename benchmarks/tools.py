@@ -16,6 +16,8 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PEERS = os.path.join(HERE, ".venv-bench")
 FROM_PYPI = ("watchfiles", "watchdog[watchmedo]")
 FROM_NPM = ("nodemon",)
+APPLICATION = ("Django", "pandas")
+"""What a large Python program imports; from PyPI as well."""
 FETCH_LIMIT = 300.0
 """Seconds that a registry may take before the bench goes on without its programs."""
 
@@ -39,12 +41,12 @@ class Missing(NamedTuple):
 
 def fetch() -> None:
     """Install the peers from PyPI and npm below .venv-bench, once; a failure is said and passed over."""
+    pip = [os.path.join(PEERS, "bin", "pip"), "install", "-q", "--disable-pip-version-check"]
     if not os.path.exists(PEERS):
         os.mkdir(PEERS)
-        if not (_peer("watchfiles") and _peer("watchmedo")):
-            pip = [os.path.join(PEERS, "bin", "pip"), "install", "-q", "--disable-pip-version-check"]
-            if _attempt([sys.executable, "-m", "venv", PEERS]):
-                _attempt([*pip, *FROM_PYPI])
+        there = _peer("watchfiles") and _peer("watchmedo")
+        if not there and _attempt([sys.executable, "-m", "venv", PEERS]):
+            _attempt([*pip, *FROM_PYPI])
         if npm := shutil.which("npm"):
             _attempt(
                 [
@@ -58,6 +60,20 @@ def fetch() -> None:
                     *FROM_NPM,
                 ]
             )
+    if application() is None and not os.path.exists(asked := os.path.join(PEERS, "asked-for-application")):
+        open(asked, "w").close()
+        if os.path.exists(pip[0]) or _attempt([sys.executable, "-m", "venv", PEERS]):
+            _attempt([*pip, *APPLICATION])
+
+
+def application() -> str | None:
+    """A Python that has APPLICATION."""
+    python = os.path.join(PEERS, "bin", "python")
+    command = [python, "-c", "import django, pandas"]
+    try:
+        return python if subprocess.run(command, capture_output=True, check=False).returncode == 0 else None
+    except OSError:
+        return None
 
 
 def _attempt(command: Sequence[str]) -> bool:

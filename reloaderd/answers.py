@@ -19,7 +19,8 @@ def arm(source: Sources, command: do.Arm) -> Sequence[Event]:
 
     listings = [list_directory(source, path) for path in command.paths]
     polled = source.polled(listings)
-    return [Armed(command.service, command.why, listings, polled)]
+    armed = Armed(command.service, command.why, listings, polled)
+    return [armed, *source.unsettled(one.watch for one in listings)]
 
 
 def anchor(source: Sources, command: do.Anchor) -> Sequence[Event | do.Command]:
@@ -33,7 +34,8 @@ def anchor(source: Sources, command: do.Anchor) -> Sequence[Event | do.Command]:
         if found.identity[0] in source.forgetful:
             found = found._replace(identity=(found.identity[0], 0, found.identity[2]))
         found = found._replace(polled=source.reason(found.steps[-1].watch) if found.steps else "")
-    return [found, do.Drop(stray)] if stray else [found]
+    unsettled = source.unsettled(step.watch for step in found.steps[-1:])
+    return [found, *([do.Drop(stray)] if stray else []), *unsettled]
 
 
 def find_repository(source: Sources, command: do.FindRepository) -> Sequence[Event]:
@@ -58,6 +60,14 @@ def examine(source: Sources, command: do.Examine) -> Sequence[Event]:
     return [Examined(command.service, command.why, stamps)]
 
 
+def digest(source: Sources, command: do.Digest) -> Sequence[Event]:
+    """Read files."""
+    from reloaderd.kernel.digests import digest_files
+
+    service, number, paths = command
+    return [digest_files(service, number, paths, None if number else source.is_settled)]
+
+
 def drain(source: Sources, command: do.Drain) -> Sequence[Event]:
     """Hand over what the source knows."""
     return [*source.read(), Drained(command.service)]
@@ -76,6 +86,7 @@ ANSWERS: Mapping[type, Callable[[Sources, Any], Sequence[Event | do.Command]]] =
     do.FindRepository: find_repository,
     do.Drop: drop,
     do.Examine: examine,
+    do.Digest: digest,
     do.Drain: drain,
     do.ReadLimit: read_limit,
 }

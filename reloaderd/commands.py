@@ -49,6 +49,35 @@ class Examine(NamedTuple):
     paths: Sequence[str]
 
 
+class CheckSyntax(NamedTuple):
+    """Compile these files by the interpreter `python`, '' for that of the service's command.
+
+    Answered by `SyntaxChecked` with the same number; whatever check was under way is ended.
+    """
+
+    service: str
+    number: int
+    python: str
+    paths: Sequence[str]
+
+
+class EndCheck(NamedTuple):
+    """End the check of syntax that is under way: it is not answered."""
+
+    service: str
+
+
+class Digest(NamedTuple):
+    """Digest the content of these files: answered by `Digested` with the same number.
+
+    With number 0 it is meant to last: not of what changed so lately that the source may not have told yet.
+    """
+
+    service: str
+    number: int
+    paths: Sequence[str]
+
+
 class Drain(NamedTuple):
     """Hand over what the source knows by now: its events, then `Drained`."""
 
@@ -141,6 +170,9 @@ Command = (
     | FindRepository
     | Drop
     | Examine
+    | CheckSyntax
+    | EndCheck
+    | Digest
     | Drain
     | ReadLimit
     | StartChild

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from reloaderd.commands import Report
 from reloaderd.settings import ConsoleSettings
-from reloaderd.wording import Fields, Wording, working_directory
+from reloaderd.wording import Fields, Wording, is_fault, working_directory
 
 PATIENCE_MS = 50
 """How long a full stderr may hold up the loop: a busy terminal catches up in far less, and a person
@@ -35,6 +35,8 @@ URGENT = frozenset({"warning", "error"})
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """Cursor home, erase the screen, erase the scrollback (console_codes(4); 3J is xterm's)."""
+
+BELL = b"\a"
 
 _TAG, _RESET = "\x1b[36m", "\x1b[0m"
 
@@ -71,7 +73,7 @@ class Console:
         self._json = settings.log_format == "json"
         self._quiet = settings.verbosity < 0
         self._named = named
-        terminal = os.isatty(fd)
+        self._terminal = terminal = os.isatty(fd)
         self._color = settings.color == "always" or (settings.color == "auto" and terminal and wants_color())
         self._clear = settings.clear and terminal and not self._json
         self._wording = Wording(settings.verbosity > 0, working_directory())
@@ -80,12 +82,15 @@ class Console:
     def report(self, report: Report) -> None:
         """Print one report, where the settings want it."""
         event, service, fields = report
-        if self._quiet and event not in URGENT:
+        fault = is_fault(event, fields)
+        if self._quiet and event not in URGENT and not fault:
             return
         line = self._line(event, service, fields)
         # with the change and not with the start: by then the new child may have written
         if line and self._clear and event == "changed" and restarts(fields):
             line = CLEAR.encode() + line
+        if fault and self._terminal and not self._json:
+            line = BELL + line
         if line:
             self._writer.write(line)
 
@@ -96,12 +101,14 @@ class Console:
         if not text:
             return b""
         tag = f"[reloaderd {escaped(service)}]" if self._named and service else "[reloaderd]"
+        tag = f"{_TAG}{tag}{_RESET}" if self._color else tag
+        lines = [text, *self._wording.block(event, fields)]
+        return "".join(f"{tag} {self._colored(line, color)}\n" for line in lines).encode()
+
+    def _colored(self, text: str, color: str) -> str:
         text = escaped(text)
         text = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
-        if self._color:
-            tag = f"{_TAG}{tag}{_RESET}"
-            text = f"{color}{text}{_RESET}" if color else text
-        return f"{tag} {text}\n".encode()
+        return f"{color}{text}{_RESET}" if color and self._color else text
 
     def _lost(self, count: int) -> bytes:
         lines = "1 line was" if count == 1 else f"{count} lines were"

@@ -60,7 +60,8 @@ class WatchMoved(NamedTuple):
 
 
 class WatchStale(NamedTuple):
-    """What `watch` stands for could be watched by the kernel's source now: it should be armed again."""
+    """What `watch` stands for should be armed again: the kernel's source has room for it now, or mounts came
+    or went while it was armed."""
 
     watch: int
     source: str
@@ -235,6 +236,46 @@ class FilesLoaded(NamedTuple):
     full: bool
 
 
+class Fault(NamedTuple):
+    """A file that does not compile.  `line` and `column` count from 1, 0 where they are not known.
+
+    `text` is that line, `message` begins with the name of the exception.
+    """
+
+    path: str
+    line: int
+    column: int
+    text: str
+    message: str
+
+
+class SyntaxChecked(NamedTuple):
+    """The `CheckSyntax` of this number was carried out: some of the `failing` files that do not compile.
+
+    `trouble` says why nothing could be checked, if so.
+    """
+
+    service: str
+    number: int
+    faults: Sequence[Fault] = ()
+    failing: int = 0
+    trouble: str = ""
+
+
+class Digested(NamedTuple):
+    """A `Digest` was carried out as far as it may at once; `left` are the paths that were not reached.
+
+    A digest is None where no file is, or none that is compared.  `young` are those to be tried later: an
+    event about them may still be on its way.
+    """
+
+    service: str
+    number: int
+    digests: Mapping[str, bytes | None]
+    left: Sequence[str] = ()
+    young: Sequence[str] = ()
+
+
 class Drained(NamedTuple):
     """All that the source knew before a `Drain` has been handed over."""
 
@@ -325,6 +366,8 @@ Event = (
     | RepositoryFound
     | Examined
     | FilesLoaded
+    | SyntaxChecked
+    | Digested
     | Drained
     | ChildStarted
     | StartFailed

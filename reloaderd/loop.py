@@ -17,7 +17,7 @@ import selectors
 import time
 from collections.abc import Callable, Mapping, Sequence
 from signal import SIGCHLD, SIGCONT
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reloaderd import commands as do
 from reloaderd.answers import ANSWERS
@@ -34,13 +34,16 @@ from reloaderd.events import (
     TerminalClosed,
 )
 from reloaderd.kernel.agents import Agents, without_agent
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.child import Child, become_subreaper, reap_strays, working_directory
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.spawn import given_environment
 from reloaderd.kernel.terminal import Terminal, TerminalGone
 from reloaderd.settings import ServiceSettings, Settings
+
+if TYPE_CHECKING:
+    from reloaderd.kernel.compiler import Compiler
 
 Tell = Callable[[do.Report], None]
 
@@ -108,12 +111,28 @@ def _speaks(service: ServiceSettings) -> bool:
 
 
 def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
-    given = given_environment()
-    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
-    environ = without_agent({**environ, **dict(service.environ)})
+    environ = _environ(service)
     if agents is not None and _speaks(service):
         environ |= agents.environ(environ.get("PYTHONPATH"), service.roots, follow=service.modules)
     return Child(service.name, service.command, service.chdir, environ)
+
+
+def _environ(service: ServiceSettings) -> dict[str, str]:
+    """What every run of the service gets."""
+    given = given_environment()
+    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
+    return without_agent({**environ, **dict(service.environ)})
+
+
+def _compilers(services: Sequence[ServiceSettings]) -> dict[str, Compiler]:
+    """Of those that have a gate."""
+    gated = [one for one in services if one.gate is not None and not one.dry_run]
+    if not gated:
+        return {}
+    from reloaderd.kernel.compiler import Compiler
+
+    here = working_directory()
+    return {one.name: Compiler(one.name, one.command, one.chdir or here, _environ(one)) for one in gated}
 
 
 class Loop:
@@ -140,6 +159,7 @@ class Loop:
         # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.
         self._selector = selectors.SelectSelector()
         self._mounts = Mounts()
+        self._compilers = _compilers(settings.services)
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
         self._agents = agents
@@ -152,6 +172,8 @@ class Loop:
     def __exit__(self, *_: object) -> None:
         self._selector.close()
         self._source.close()
+        for compiler in self._compilers.values():
+            compiler.close()
         self._mounts.close()
 
     def run(self) -> tuple[int, int]:
@@ -161,6 +183,7 @@ class Loop:
         adapters: list[Any] = [self._signals, self._mounts, self._source, *self._children.values()]
         if self._agents is not None:
             adapters.append(self._agents)
+        adapters += self._compilers.values()
         for adapter in adapters:
             self._selector.register(adapter, selectors.EVENT_READ, adapter)
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
@@ -251,6 +274,13 @@ class Loop:
             return [ChildTold(*command)]
         return self._agents.tell(*command)
 
+    def _check_syntax(self, command: do.CheckSyntax) -> Sequence[Event]:
+        return self._compilers[command.service].start(command.number, command.python, command.paths)
+
+    def _end_check(self, command: do.EndCheck) -> Sequence[Event]:
+        self._compilers[command.service].end()
+        return ()
+
     # The terminal
 
     def _lend_terminal(self, command: do.LendTerminal) -> Sequence[Event]:
@@ -293,6 +323,8 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,
     do.TellChild: Loop._tell_child,
+    do.CheckSyntax: Loop._check_syntax,
+    do.EndCheck: Loop._end_check,
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,

@@ -116,6 +116,8 @@ def _add_when(group: Group) -> None:
         "--poll-interval TIME", values.interval, "how often to look at what has to be polled (default: 1s)"
     )
 
+    group.flag("--skip-unchanged", "a file that was written and says the same as before does not count")
+
 
 def _add_what_to_run(group: Group) -> None:
     group.value(
@@ -156,6 +158,11 @@ def _add_how_to_stop(group: Group) -> None:
         "--restart-status N",
         values.restart_status,
         'the exit status that means "restart me", or none (default: 3)',
+    )
+    group.value(
+        "--gate CHECK",
+        values.choice("syntax"),
+        "syntax: keep the old run while a changed Python file does not compile (default: no gate)",
     )
 
 

@@ -50,8 +50,10 @@ class ServiceSettings(NamedTuple):
     kill: str = "tree"  # tree, group, child
     on_exit: str = "wait"  # wait, restart, exit
     restart_status: int | None = 3
+    gate: str | None = None  # syntax
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
+    skip_unchanged: bool = False
     dry_run: bool = False
 
 

@@ -154,7 +154,9 @@ def choice(*words: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in words:
-            raise BadValue("no such choice", f"choose {', '.join(words[:-1])} or {words[-1]}")
+            raise BadValue(
+                "no such choice", f"choose {' or '.join(filter(None, (', '.join(words[:-1]), words[-1])))}"
+            )
         return text
 
     return check

@@ -20,7 +20,7 @@ SHOWN = 2
 SHOWN_ROOTS = 4
 """The same for roots: a person typed them, and wants to see them once."""
 
-DETAILS = frozenset({"stopping", "armed", "closed"})
+DETAILS = frozenset({"stopping", "armed", "closed", "unchanged"})
 """What is shown with `-v` only."""
 
 GOOD, BAD, CAUTION = "\x1b[32m", "\x1b[31m", "\x1b[33m"
@@ -37,6 +37,7 @@ class Wording:
         self._sentences: dict[str, Callable[[Fields], str]] = {
             "watching": self._watching,
             "changed": self._changed,
+            "unchanged": lambda fields: self._changed(fields).replace("changed", "unchanged", 1),
             "started": _started,
             "restarted": _restarted,
             "ended": _ended,
@@ -44,7 +45,7 @@ class Wording:
             "killed": lambda fields: f"killed #{fields.get('run')}: it had not ended in time",
             "armed": _armed,
             "waiting": _waiting,
-            "held": lambda fields: f"held: {fields.get('reason')}",
+            "held": self._held,
             "warning": lambda fields: f"warning: {fields.get('text')}",
             "error": lambda fields: f"error: {fields.get('text')}",
             "closing": lambda fields: f"closing ({fields['signal']})" if fields.get("signal") else "closing",
@@ -114,6 +115,26 @@ class Wording:
             text += f" [{', '.join(by)}]"
         return text
 
+    def _held(self, fields: Fields) -> str:
+        """One line, or a block of them: what does not compile is to be seen, the first time."""
+        if fields.get("reason") != "syntax":
+            return f"held: {fields.get('reason')}"
+        line = fields.get("line")
+        where = self._path(fields.get("path")) + (f":{line}" if line else "")
+        more = fields.get("count", 1) - 1
+        others = f" (and {counted(more, 'other file', 'other files')})" if more > 0 else ""
+        if fields.get("again"):
+            return f"still held: {where}: {fields.get('message')}{others}"
+        return f"held: {where} does not compile{others}; the old run stays"
+
+    def block(self, event: str, fields: Fields) -> list[str]:
+        """The lines that follow the sentence."""
+        if not is_fault(event, fields):
+            return []
+        from reloaderd.excerpt import excerpt
+
+        return [*excerpt(fields), f"{fields.get('message')}"]
+
     def _path(self, path: object) -> str:
         text = str(path)
         if text == self._cwd:
@@ -134,6 +155,11 @@ def working_directory() -> str:
         return ""
 
 
+def is_fault(event: str, fields: Fields) -> bool:
+    """Whether a person has to be told, whatever they are looking at: what they saved does not run."""
+    return event == "held" and fields.get("reason") == "syntax" and not fields.get("again")
+
+
 def _color(event: str, fields: Fields) -> str:
     match event:
         case "started" | "restarted":
@@ -141,6 +167,8 @@ def _color(event: str, fields: Fields) -> str:
         case "warning" | "killed":
             return CAUTION
         case "error":
+            return BAD
+        case "held" if fields.get("reason") == "syntax":
             return BAD
         case "ended" if fields.get("status") != 0:
             return BAD

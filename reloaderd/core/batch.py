@@ -28,6 +28,17 @@ class _Net:
         self.written = False
         self.verdict: Verdict | None = None
 
+    def after(self, earlier: _Net) -> _Net:
+        """The same, as it is after what is known of the path from before."""
+        net = _Net(earlier.existed)
+        net.exists, net.finished, net.written, net.verdict = (
+            self.exists,
+            self.finished,
+            self.written,
+            self.verdict,
+        )
+        return net
+
 
 class Batch:
     """Paths in the order of their first change, each with its verdict."""
@@ -80,6 +91,18 @@ class Batch:
         """The changed paths, oldest first."""
         return list(self._paths)
 
+    def existing(self) -> list[str]:
+        """Those that are there now."""
+        return [path for path, net in self._paths.items() if net.exists]
+
+    def rewritten(self) -> list[str]:
+        """Those that are there now and were there before."""
+        return [path for path, net in self._paths.items() if net.existed and net.exists]
+
+    def discard(self, path: str) -> None:
+        """Forget `path`, if it is here."""
+        self._paths.pop(path, None)
+
     def by_action(self, action: str) -> list[tuple[str, Verdict]]:
         """The paths whose verdict is `action`, oldest first, with the verdicts."""
         pairs = ((path, net.verdict) for path, net in self._paths.items())
@@ -89,6 +112,6 @@ class Batch:
         """Take in all of `other`, which came later."""
         for path, net in other._paths.items():
             if path in self._paths:
-                net.existed = self._paths.pop(path).existed
+                net = net.after(self._paths.pop(path))
             if net.existed or net.exists:
                 self._paths[path] = net

@@ -76,8 +76,10 @@ class Directories:
         files: list[str] = []
         listings = [one for one in event.listings if not self._leave_out(one, event.polled, commands)]
         for listing in listings:
-            if listing.error:
-                commands += self._not_armed(listing, now)
+            if not self._has_a_place(listing.path):
+                commands += self._asks.drop([listing.watch])
+            elif listing.error:
+                commands += self._not_armed(listing, event.why, now)
             else:
                 self._listed(listing, event.why, commands, below, files)
         if event.polled or self.coverage:
@@ -93,6 +95,10 @@ class Directories:
         for at in range(0, len(below), SLICE):
             commands.append(self._asks.arm(event.why, below[at : at + SLICE]))
         return commands
+
+    def _has_a_place(self, path: str) -> bool:
+        """Whether what is above it is known still: else nobody would ever forget it."""
+        return path in self._roots or path in self.tree or parent(path) in self.tree
 
     def _leave_out(self, listing: Listing, polled: Mapping[str, str], commands: list[Command]) -> bool:
         """Whether that is where files begin that are made up when read: nobody who names `/` means /proc."""
@@ -113,6 +119,9 @@ class Directories:
         """Take in one listing; adds what follows to the lists.  A large tree comes this way at the start."""
         path, watch, _, dirs, counted, links, _ = listing
         if self._follow_links and self._seen_elsewhere(listing):
+            known = self.tree.get(path)
+            if known is not None and known.watch != watch:  # what was here is gone, or has changed places
+                commands += self.forget(path, counts=True)
             self._twins.setdefault(watch, []).append(path)
             return
         rules_changed = self.ignore_files.load_listed(listing)
@@ -130,6 +139,8 @@ class Directories:
             below += [start + name for name in dirs if everything or start + name not in self.tree]
         else:
             node = self.tree.add(path, watch, dirs, counted)
+            if self._follow_links:
+                self._note_above(path)
             node.untold = why is Why.RULES or why is Why.REREAD
             below += [start + name for name in dirs]
             if why in TELLING or self.lost:
@@ -139,6 +150,12 @@ class Directories:
         if why is Why.REREAD and rules_changed:
             commands += self.sift([path])
 
+    def _note_above(self, path: str) -> None:
+        """A link is told of as a file: what is above has to know that there is more below."""
+        above, name = self.tree.get(parent(path)), path.rpartition("/")[2]
+        if above is not None and name not in above.dirs:
+            above.dirs.append(name)
+
     def _compare(self, difference: Difference, listing: Listing, why: Why, commands: list[Command]) -> None:
         """A directory was listed again: what is different, and whether that is a change.
 
@@ -146,7 +163,7 @@ class Directories:
         judged by what is known.  What is there and does not count any more is none.
         """
         start = prefix(listing.path)
-        commands += self._asks.drop(difference.unused)
+        commands += [*self._asks.drop(difference.unused), *self._twins_of(difference.unused)]
         for name in difference.gone_dirs:
             commands += self.forget(start + name, counts=name not in listing.dirs)
             if name in listing.dirs:  # it does not count any more, but a root below it does
@@ -164,15 +181,34 @@ class Directories:
         return any(node.path != listing.path for node in self.tree.at(listing.watch))
 
     def tick(self, now: float) -> list[Command]:
-        """Try again what there was no room for."""
+        """Try again what there was no room for, and what was not there for a moment."""
         if self.deadline is None or now < self.deadline:
             return []
         paths, self._unarmed, self.deadline = list(self._unarmed), {}, None
-        return [self._asks.arm(Why.STALE, paths)]
+        paths = [path for path in paths if self._is_wanted(path)]
+        return [self._asks.arm(Why.STALE, paths)] if paths else []
 
-    def _not_armed(self, listing: Listing, now: float) -> list[Command]:
+    def _is_wanted(self, path: str) -> bool:
+        """Whether there may be a directory that is not armed, as far as was told since."""
+        known = self.tree.get(path)
+        if known is not None or path in self._roots:
+            return known is None or known.watch < 0
+        above, name = self.tree.get(parent(path)), path.rpartition("/")[2]
+        if above is None or (name in above.files and not self._follow_links) or self._rules.prunes(path):
+            return False
+        if name not in above.dirs:
+            above.dirs.append(name)
+        return True
+
+    def _not_armed(self, listing: Listing, why: Why, now: float) -> list[Command]:
         if listing.error in SILENT:
-            return [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
+            commands = [*self.forget(listing.path, counts=True), *self._asks.drop([listing.watch])]
+            if why is not Why.STALE:
+                # Maybe a directory above was elsewhere for a moment, and all below it is what it was: nothing
+                # else than the way to the root is told then.
+                self._unarmed[listing.path] = None
+                self.deadline = now + PAUSE
+            return commands
         commands = self.forget(listing.path)
         self.tree.add(listing.path, listing.watch, [], [])
         about = listing.path
@@ -185,15 +221,29 @@ class Directories:
         self._warned.add(about)
         return [*commands, self._warning(f"{listing.path} is not watched: {watch_failure(listing.error)}")]
 
-    def forget(self, path: str, counts: bool = False) -> list[Command]:
-        """Drop a subtree; with `counts`, each of its files is a change."""
+    def forget(self, path: str, counts: bool = False, itself: bool = False) -> list[Command]:
+        """Drop a subtree; with `counts`, each of its files is a change.
+
+        A root in it may be elsewhere by now, where a link leads: what became of it says its anchor, and may
+        have said so already.  `itself` is for a `path` that may be such a root.
+        """
+        inside = [root for root in self._roots if root in self.tree and is_below(root, path)]
+        again = [root for root in inside if itself or root != path]
         forgotten = self.tree.forget(path)
+        self._unarmed.pop(path, None)
         watches = [*forgotten.watches, *self.repositories.forget(path)]
         if counts:
             self.changes += [Change(file, Kind.DELETED, existed=True) for file in forgotten.files]
-        twins = [twin for watch in forgotten.watches for twin in self._twins.pop(watch, ())]
-        again = [twin for twin in twins if not is_below(twin, path)]
-        return self._asks.drop(watches) + ([self._asks.arm(Why.RULES, again)] if again else [])
+        commands = self._asks.drop(watches)
+        if again:
+            commands.append(self._asks.arm(Why.APPEARED, again))
+        return commands + self._twins_of(forgotten.watches, path)
+
+    def _twins_of(self, watches: Iterable[int], gone: str = "") -> list[Command]:
+        """The first paths to these are gone: watch them under others, but for those below `gone`."""
+        twins = [twin for watch in watches for twin in self._twins.pop(watch, ())]
+        elsewhere = [twin for twin in twins if not (gone and is_below(twin, gone))]
+        return [self._asks.arm(Why.RULES, elsewhere)] if elsewhere else []
 
     def sift(self, directories: Iterable[str]) -> list[Command]:
         """The rules changed: watch and count below these what counts now."""

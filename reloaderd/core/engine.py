@@ -34,7 +34,7 @@ from reloaderd.commands import (
     StopSelf,
 )
 from reloaderd.core.service import Service
-from reloaderd.core.transitions import State
+from reloaderd.core.transitions import UP, State
 from reloaderd.events import (
     ChildEnded,
     ChildStopped,
@@ -118,7 +118,7 @@ class Engine:
         if service is None:
             return []
         current = getattr(event, "run", service.supervisor.run) == service.supervisor.run
-        by_itself = service.supervisor.state is State.RUNNING
+        by_itself = service.supervisor.state in UP
         commands = service.handle(event, now)
         if current and isinstance(event, ChildEnded) and self._lent and self._asks == event.service:
             # what it left may have the terminal still, as the job of a shell: again when the run is gone

@@ -50,9 +50,9 @@ class Entries:
     def _directory(self, node: Node, event: EntryChanged) -> list[Command]:
         path = join(node.path, event.name)
         if event.kind is Kind.DELETED:
-            return self._directories.forget(path, counts=True)
-        if event.kind is Kind.LEFT:  # another may have come in its place: two names can be exchanged
-            return self._directories.forget(path, counts=True) + self._appeared(node, event.name)
+            return self._directories.forget(path, counts=True, itself=True)
+        if event.kind is Kind.LEFT:
+            return self._left(node, event.name)
         known = self._tree.get(path)
         if event.kind is Kind.TOUCHED and (known is None or known.watch >= 0):
             return []
@@ -63,6 +63,16 @@ class Entries:
         if known is not None and (known.untold or event.kind is Kind.ARRIVED):
             commands = self._directories.forget(path, counts=event.kind is Kind.ARRIVED)
         return commands + self._appeared(node, event.name)
+
+    def _left(self, node: Node, name: str) -> list[Command]:
+        """A directory did, and another may have come in its place: two names can be exchanged.
+
+        If it was a file or a link, that was told first: to arm there would be to go through the link.
+        """
+        commands = self._directories.forget(join(node.path, name), counts=True, itself=True)
+        if name in node.files and not self._follow_links:
+            return commands
+        return commands + self._appeared(node, name)
 
     def _appeared(self, node: Node, name: str) -> list[Command]:
         """There may be a directory of that name now."""
@@ -81,8 +91,10 @@ class Entries:
             commands = [self._asks.arm(Why.REREAD, [node.path])]
         if self._rules.verdict(path).action == "ignore":
             return commands
-        if event.kind in NAMING and path in self._tree:  # it was a link that is followed
-            commands += self._directories.forget(path, counts=event.kind in GONE)
+        if event.kind in NAMING and path in self._tree:
+            # a link that is followed, or a directory that this was exchanged for
+            counts = event.kind is not Kind.CREATED
+            commands += self._directories.forget(path, counts=counts, itself=True)
             if event.kind is Kind.LEFT:
                 commands += self._appeared(node, event.name)
         if event.kind in GONE:

@@ -9,6 +9,7 @@ Rules:
 - With `--exact` only what is loaded counts, and what a failed import looked for, while a run is alive that
   tells of itself.  That one will is believed for a while where the one before did; if it does not, what was
   dismissed in the meantime counts after all.
+- What was made and dismissed counts after all when an import turns out to have looked for it before.
 - Dismissing a change of a file that is not known to be loaded is safe even if the child's word for it is on
   its way: it was sent before the file was read, and tells how the file looked then.
 """
@@ -37,6 +38,12 @@ QUIET = 0.1
 MOST_AWAITED = 200
 """Places outside the roots that are watched because an import looked there in vain: two of them a module."""
 
+MOST_MADE = 1000
+"""New files of a run that were dismissed and are remembered."""
+
+ENDINGS = (".py", ".pyc", ".so")
+"""What an import finds: importlib.machinery.all_suffixes() ends in these."""
+
 MODULE, DATA = "module", "data"
 
 LOADED = Verdict("restart", 0, "loaded by the command", "")
@@ -51,7 +58,7 @@ class Modules:
         self, settings: ServiceSettings, directories: Directories, roots: Roots, rules: Rules, asks: Asks
     ) -> None:
         self.python = ""
-        """The interpreter of the first process that told of itself."""
+        """The interpreter of the process that was the first of its run to tell of itself."""
         self.followed = False
         """Whether the present run has."""
         self.alive = False
@@ -76,8 +83,9 @@ class Modules:
         self._awaited: set[str] = set()  # what would be there if they were found, outside the roots
         self._former_awaited: set[str] = set()
         self._anchored: set[str] = set()
-        self._seen: dict[str, Stamp | None] = {}  # how the child saw what is to be compared
-        self._dismissed: dict[str, Change] = {}
+        self._saw: dict[str, Stamp | None] = {}  # how the run saw what is watched
+        self._dismissed: dict[str, Change] = {}  # before the run told of itself
+        self._made: dict[str, Change] = {}  # dismissed, too, but new
         self._warned = not settings.exact
         self._tell_at: float | None = None
 
@@ -94,8 +102,9 @@ class Modules:
         self._believed = self._believed or self.followed
         self._run, self._begun, self.followed = run, now, False
         self._missing.clear()
-        self._seen.clear()
+        self._saw.clear()
         self._dismissed.clear()
+        self._made.clear()
         self._count.clear()
         self._libraries, self._full, self._tell_at = 0, False, None
         commands: list[Command] = []
@@ -110,10 +119,11 @@ class Modules:
 
     def loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         """A process of the present run told of itself."""
+        if event.python and not self.followed:
+            self.python = event.python
         self.followed = True
         self._believed = True
         self._dismissed.clear()
-        self.python = self.python or event.python
         commands: list[Command] = []
         compare: list[str] = []
         for file in event.modules:
@@ -141,17 +151,21 @@ class Modules:
             if kind is MODULE or path not in self._loaded:
                 self._loaded[path] = kind
             self._missing.discard(_prefix(path))
-        watched = spelled if spelled and self._is_counted(spelled) else file.path
-        if watched not in self._anchored and watched != spelled and watched not in self._roots:
-            if kind is DATA and self._verdict(spelled or file.path, DATA).action == "ignore":
-                return []
-            self._seen[watched] = file.stamp
-            self._anchored.add(watched)
-            return [self._asks.anchor(watched)]
-        if watched not in self._seen:
+        in_tree = self._is_counted(spelled)
+        watched = spelled if in_tree else file.path
+        if watched in self._saw:  # another process of the run, or again
+            if not _alike(self._saw[watched], file.stamp):
+                self._change(watched, Kind.REWRITTEN, existed=True)
+            return []
+        if in_tree or watched in self._anchored or watched in self._roots:
+            self._saw[watched] = file.stamp
             compare.append(watched)
-        self._seen[watched] = file.stamp
-        return []
+            return []
+        if kind is DATA and self._verdict(spelled or file.path, DATA).action == "ignore":
+            return []
+        self._saw[watched] = file.stamp
+        self._anchored.add(watched)
+        return [self._asks.anchor(watched)]
 
     def _is_counted(self, path: str) -> bool:
         """Whether the tree tells of changes of that file."""
@@ -168,6 +182,8 @@ class Modules:
         """An import found nothing here."""
         spelled = self._roots.spelled(prefix)
         self._missing.add(spelled or prefix)
+        found = [path for path in self._made if self._is_looked_for(path)]
+        self._directories.changes += [self._made.pop(path) for path in found]
         if parent(spelled or prefix) in self._tree or len(self._awaited) >= MOST_AWAITED:
             return []
         commands: list[Command] = []
@@ -183,8 +199,8 @@ class Modules:
     def found(self, event: Anchored, found: Found) -> list[Command]:
         """One of the paths that are held on to here was found, or found missing."""
         path = event.path
-        here = event.identity is not None
         loaded = path in self._loaded or path in self._former
+        here = event.identity is not None and (loaded or event.is_dir is not path.endswith(".py"))
         if found is Found.FIRST and here and loaded:
             self._stamps.add_root(path)
             return [self._asks.examine(Why.LOADED, [path])]
@@ -201,10 +217,9 @@ class Modules:
     def examined(self, event: Examined) -> None:
         """How files look that were loaded."""
         for path, stamp in event.stamps.items():
-            if path not in self._seen:  # of a run that is over
+            if path not in self._saw:  # it was of a run that is over
                 continue
-            seen = self._seen.pop(path)
-            if stamp is None or seen is None or stamp.whole != seen.whole:
+            if stamp is None or not _alike(self._saw[path], stamp):
                 self._stamps.lose(path)
                 self._change(path, Kind.REWRITTEN, existed=True)
             else:
@@ -218,8 +233,11 @@ class Modules:
     def judge(self, change: Change, now: float) -> Verdict:
         """What a change does; what is dismissed too early is remembered."""
         verdict = self.verdict(change.path, now)
-        if verdict is NOT_LOADED and not self.followed:
-            self._dismissed[change.path] = change
+        if verdict is NOT_LOADED:
+            if not self.followed:
+                self._dismissed[change.path] = change
+            if not change.existed and len(self._made) < MOST_MADE:
+                self._made[change.path] = change
         return verdict
 
     def verdict(self, path: str, now: float) -> Verdict:
@@ -249,7 +267,7 @@ class Modules:
         """Whether an import that failed would have found this, or something that it is in."""
         if not self._missing:
             return False
-        if _prefix(path) in self._missing:
+        if path.endswith(ENDINGS) and _prefix(path) in self._missing:
             return True
         while path != "/":
             path = parent(path)
@@ -287,6 +305,11 @@ NOT_FOLLOWED = (
     "--exact: the command does not tell what it loads, so every file counts"
     " (it is no Python of 3.8 or later, runs with -I, -E or -S, or lost PYTHONPATH on its way)"
 )
+
+
+def _alike(seen: Stamp | None, stamp: Stamp | None) -> bool:
+    """Whether a file looked the same both times; what could not be looked at may be anything."""
+    return seen is not None and stamp is not None and seen.whole == stamp.whole
 
 
 def _is_explicit(verdict: Verdict) -> bool:

@@ -9,10 +9,13 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
 from reloaderd.core.notices import Notices, Unhandled
+from reloaderd.core.passage import Passage
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
@@ -25,6 +28,7 @@ from reloaderd.events import (
     ChildEnded,
     ChildStarted,
     ChildTold,
+    Digested,
     Drained,
     EntryChanged,
     Event,
@@ -40,6 +44,7 @@ from reloaderd.events import (
     RepositoryFound,
     RunGone,
     StartFailed,
+    SyntaxChecked,
     WatchEnded,
     WatchMoved,
     WatchStale,
@@ -65,6 +70,8 @@ class Service:
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
         self.notices = Notices(settings.name)
+        self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
+        self.gate = self.passage.gate
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
@@ -83,7 +90,7 @@ class Service:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
-        commands = self._dispatch(event, now)
+        commands = self._dispatch(event, now) + self._go_through(now)
         self.watcher.modules.alive = self.supervisor.alive
         self.debounce.keep_locks(self.watcher.lock_name, now)
         self._collect(now)
@@ -115,6 +122,7 @@ class Service:
                 return watcher.coverage.limit_read(event)
             case EventsLost():
                 watcher.lose_track()
+                self.passage.lose_track()
                 self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
                 return []
             case RepositoryFound():
@@ -125,16 +133,21 @@ class Service:
                 return watcher.repository_found(event)
             case Drained():
                 watcher.drained()
+                self.passage.drained()
                 return self._launch(now) if self.supervisor.starting else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 return self.supervisor.child(event, now)
             case ChildTold():
                 self._not_handled(self.notices.told(event), now)
                 return []
+            case SyntaxChecked():
+                return self.passage.checked(event)
+            case Digested():
+                return self.passage.digested(event, now)
             case KeeperDied():
                 return self._keeper_died(now)
             case FilesLoaded():
-                return watcher.modules.loaded(event, now) if event.run == self.supervisor.run else []
+                return self._loaded(event, now) if event.run == self.supervisor.run else []
             case _:
                 return self._watch(event, now)
 
@@ -163,6 +176,11 @@ class Service:
             self.debounce.unlock(event.watch, now)
             self._held_said = False
 
+    def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
+        commands = self.watcher.modules.loaded(event, now)
+        self.passage.gate.python = self.watcher.modules.python
+        return commands
+
     def _keeper_died(self, now: float) -> list[Command]:
         run = self.supervisor.run
         name = self.settings.name
@@ -178,11 +196,15 @@ class Service:
             self.debounce.batch.discard_below(root)
         watcher.withdrawn.clear()
         changes = watcher.take_changes()
+        for change in changes:
+            self.passage.changed(change.path)
         if not self._ready:
             return
         for change in changes:
             verdict = watcher.modules.judge(change, now)
-            if verdict.action != "ignore":
+            if verdict.action == "ignore":
+                self.passage.dismissed(change.path)
+            else:
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
                     self.debounce.wait_for_looks()
@@ -192,7 +214,7 @@ class Service:
         self.watcher.coverage.settle(self.watcher.is_watched)
         commands = [watching(self.settings, self.watcher, self._source), *self.watcher.coverage.complain()]
         if self.settings.dry_run:
-            self.watcher.baseline(now)
+            self._found((), now)
             return commands
         return commands + self.supervisor.change(now)
 
@@ -209,23 +231,28 @@ class Service:
         self.notices.forget()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
         self._since = self._since if self._since is not None else (self.debounce.first if late else None)
-        paths = dict.fromkeys([*self._cause.paths, *late.paths])
+        paths = dict.fromkeys([*self.passage.take().paths, *self._cause.paths, *late.paths])
         since, self._since, self._cause = self._since, None, Batch()
-        self.watcher.baseline(now + (SETTLING if self.supervisor.run else 0.0))
+        self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
         commands = self.supervisor.launch(environ(paths), since, now)
         return told + self.watcher.modules.begin(self.supervisor.run, now) + commands
+
+    def _found(self, paths: Iterable[str], at: float) -> None:
+        """A run finds everything as it is now, and `paths` otherwise than the one before."""
+        self.watcher.baseline(at)
+        self.passage.start(paths, at)
 
     def restart(self, now: float) -> list[Command]:
         """Someone asks for a restart."""
         if self.settings.dry_run or not self._ready:
             return []
         self._since = now
-        return self.supervisor.change(now)
+        return self.gate.stop() + self.supervisor.change(now)
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
-        return self.supervisor.close(signum, now)
+        return self.passage.stop() + self.supervisor.close(signum, now)
 
     # Time
 
@@ -233,6 +260,7 @@ class Service:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
         instants.append(self.notices.deadline)
+        instants.append(self.passage.deadline(now, self._rewalk_at is None))
         if self._settles():
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -242,11 +270,11 @@ class Service:
     def _settles(self) -> bool:
         """Whether a batch may settle: not before all is looked at again, where events were lost."""
         closing = self.supervisor.state in (State.CLOSING, State.CLOSED)
-        return self._ready and not closing and self._rewalk_at is None
+        return self._ready and not closing and self._rewalk_at is None and not self.passage.busy
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
-        commands = self.supervisor.tick(now)
+        commands = self.supervisor.tick(now) + self._go_through(now)
         self._not_handled(self.notices.overdue(now), now)
         if self._settles():
             commands += self._settle(now)
@@ -257,7 +285,10 @@ class Service:
         if self._cover_at is not None and now >= self._cover_at:
             self._cover_at = None
             commands += self._covered()
-        return commands + self.watcher.tick(now)
+        commands += self.passage.tick(now, self._rewalk_at is None)
+        commands += self.watcher.tick(now)
+        self._collect(now)
+        return commands
 
     def _settle(self, now: float) -> list[Command]:
         deadline = self.debounce.deadline(now)
@@ -280,15 +311,22 @@ class Service:
                 return [] if path is None else [storm(self.settings, path)]
         self._delayed = False
         first = self.debounce.first
-        return self._act(self.debounce.take(), bool(restarts), first, now)
+        return self.passage.meet(self.debounce.take(), first, now) + self._go_through(now)
 
-    def _act(self, batch: Batch, restarts: bool, first: float, now: float) -> list[Command]:
-        if not restarts:
+    def _go_through(self, now: float) -> list[Command]:
+        """What is through the passage is acted on."""
+        commands = self.gate.tick(now)
+        if self.passage.signals:
+            batch, self.passage.signals = self.passage.signals, None
             notices = [] if self.settings.dry_run else self.notices.tell(self.supervisor.run, batch, now)
-            return [changed(self.settings, batch, "tell"), *self._signals(batch), *notices]
-        commands = [changed(self.settings, batch, "restart")]
+            commands += [changed(self.settings, batch, "tell"), *self._signals(batch), *notices]
+            self._found(batch.paths, now + SETTLING)
+        if not self.gate.open:
+            return commands
+        batch, first = self.gate.take(), self.gate.first
+        commands.append(changed(self.settings, batch, "restart"))
         if self.settings.dry_run:
-            self.watcher.baseline(now + SETTLING)
+            self._found(batch.paths, now + SETTLING)
             return commands
         self._since = first if self._since is None else self._since
         self._cause.absorb(batch)
@@ -305,6 +343,7 @@ class Service:
     def _not_handled(self, changes: Unhandled, now: float) -> None:
         """The run was told of these and did not deal with them: it must not go on as it was."""
         for path, verdict in changes:
+            self.passage.dismissed(path)  # what it says by now is not what the run goes by
             self.debounce.add(path, Kind.CLOSED, verdict, True, now)
 
     def _storm(self, batch: Batch, now: float) -> float:

@@ -107,6 +107,9 @@ class Stamps:
         for path, stamp in event.stamps.items():
             kind = self._doubts.pop(path, Kind.CLOSED if event.why is Why.LOST else None)
             if stamp is None:
+                # Gone, which counts by itself; or elsewhere for that moment, with a directory above it.
+                if kind is not None and kind is not Kind.ARRIVED:
+                    changed.append((path, kind))
                 continue
             if kind is not None:
                 if self._get(path) != stamp.value:

@@ -5,7 +5,7 @@ Rules (DESIGN 6.4):
 - At most one restart is in flight: a change during a stop only makes sure that a start follows.
 - What the machine does next when a run is over is its *plan*, one of `AGAIN`, `LATER`, `REST`, `DONE`.
 - A report about an earlier run is dropped in one place, `Supervisor.child`.
-- At rest (WAITING, RUNNING, CLOSED) there is no deadline.
+- At rest (WAITING, RUNNING, HELD, CLOSED) there is no deadline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
 from reloaderd.core.backoff import Backoff
 from reloaderd.core.reasons import signal_name, start_failure
-from reloaderd.core.transitions import ALIVE, TRANSITIONS, Effect, Input, State
+from reloaderd.core.transitions import ALIVE, TRANSITIONS, UP, Effect, Input, State
 from reloaderd.errors import EX_NOEXEC, EX_NOTFOUND
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from reloaderd.settings import ServiceSettings
@@ -66,6 +66,7 @@ class Supervisor:
         self._repeats = Backoff(first=0.0)
         self._effects: dict[Effect, Callable[[float], list[Command]]] = {
             Effect.START: self._start,
+            Effect.KEEP: lambda now: [],
             Effect.STOP: self._stop,
             Effect.SWEEP: self._sweep,
             Effect.KILL: self._kill,
@@ -86,6 +87,10 @@ class Supervisor:
             return []  # a run that is about to start sees it; an end is not called off
         self._plan = Input.AGAIN
         return self._handle(Input.CHANGE, now)
+
+    def hold(self, now: float) -> list[Command]:
+        """A batch settled and waits: the run goes on until `change`."""
+        return self._handle(Input.HOLD, now) if self.alive else []
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good; `signum` is what reloaderd was sent, 0 if it ends for another reason.
@@ -231,7 +236,7 @@ class Supervisor:
         up = now - self.started_at
         how = {"status": event.status} if event.status >= 0 else {"signal": signal_name(-event.status)}
         report = Report("ended", self._settings.name, {"run": event.run, **how, "seconds": round(up, 3)})
-        if self.state is not State.RUNNING:
+        if self.state not in UP:
             return [report, *(self._tell_rest() if event.left else [])]
         self._plan = self._plan_after(event.status, up)
         commands = self._handle(Input.ENDED, now)

@@ -51,6 +51,11 @@ def changed(settings: ServiceSettings, batch: Batch, action: str) -> Command:
     return Report("changed", settings.name, fields)
 
 
+def unchanged(settings: ServiceSettings, paths: Collection[str]) -> Command:
+    """These paths were written, and the run found the same in them."""
+    return Report("unchanged", settings.name, {"paths": sorted(paths)[:LISTED], "count": len(paths)})
+
+
 def storm(settings: ServiceSettings, path: str) -> Command:
     """The command seems to restart itself by writing `path`."""
     root = next((root for root in settings.roots if path.startswith(root + "/")), "")

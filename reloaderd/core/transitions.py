@@ -14,6 +14,7 @@ class State(Enum):
 
     WAITING = "waiting"  # no run; a change starts one
     RUNNING = "running"
+    HELD = "held"  # a run is up; a change is known and waits
     STOPPING = "stopping"  # the stop signal is out; grace runs
     KILLING = "killing"  # SIGKILL is out
     BACKOFF = "backoff"  # no run; a deadline or a change starts one
@@ -25,6 +26,7 @@ class Input(Enum):
     """What can happen to it."""
 
     CHANGE = "change"  # a batch settled, or someone asked for a restart
+    HOLD = "hold"  # a batch settled and is to wait
     ENDED = "ended"  # the child ended by itself
     TIME = "time"  # the deadline is reached
     CLOSE = "close"  # reloaderd is to end
@@ -39,6 +41,7 @@ class Effect(Enum):
     """What it does about it."""
 
     START = "start"
+    KEEP = "keep"  # leave the run as it is
     STOP = "stop"  # send the stop signal, set the deadline
     SWEEP = "sweep"  # the same to what an ended child left
     KILL = "kill"
@@ -58,8 +61,12 @@ TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
     (S.BACKOFF, In.TIME): (S.RUNNING, Do.START),
     (S.BACKOFF, In.CLOSE): (S.CLOSED, Do.FINISH),
     (S.RUNNING, In.CHANGE): (S.STOPPING, Do.STOP),
+    (S.RUNNING, In.HOLD): (S.HELD, Do.KEEP),
     (S.RUNNING, In.ENDED): (S.STOPPING, Do.SWEEP),
     (S.RUNNING, In.CLOSE): (S.CLOSING, Do.STOP),
+    (S.HELD, In.CHANGE): (S.STOPPING, Do.STOP),
+    (S.HELD, In.ENDED): (S.STOPPING, Do.SWEEP),
+    (S.HELD, In.CLOSE): (S.CLOSING, Do.STOP),
     # A start that failed: there never was a child.
     (S.RUNNING, In.LATER): (S.BACKOFF, Do.DELAY),
     (S.RUNNING, In.REST): (S.WAITING, Do.REST),
@@ -87,5 +94,8 @@ TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
 
 del S, In, Do
 
-ALIVE = frozenset({State.RUNNING, State.STOPPING, State.KILLING, State.CLOSING})
+UP = frozenset({State.RUNNING, State.HELD})
+"""The states of a run that nobody ends."""
+
+ALIVE = UP | {State.STOPPING, State.KILLING, State.CLOSING}
 """The states of a run that is not over."""

@@ -152,15 +152,15 @@ class Watcher:
         match self._roots.judge(event, former, now):
             case Found.FIRST:
                 return commands + self._root_at_start(event)
-            case Found.GONE:
+            case Found.SAME if event.identity is not None or event.path not in self.tree:
+                return commands
+            case Found.GONE | Found.SAME:  # the latter was armed when it was back for a moment
                 self.withdrawn.append(event.path)
                 if self._stamps.is_root(event.path):
                     self._stamps.lose(event.path)
                 return commands + self._directories.forget(event.path)
             case Found.BACK | Found.REPLACED:
                 return commands + self._root_replaced(event)
-            case Found.SAME:
-                return commands
 
     def _is_needed(self, path: str) -> bool:
         """Whether an ignore file outside of the tree bears on it: not if its repository went."""
@@ -243,7 +243,7 @@ class Watcher:
         ]
 
     def watch_stale(self, event: WatchStale) -> list[Command]:
-        """Another source may have room for this directory now."""
+        """Another source may have room for this directory now, or it is another directory."""
         commands: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
         commands += self._repositories.lock_gone(event.watch)
         paths = [node.path for node in self.tree.at(event.watch)]

@@ -5,6 +5,7 @@ Rules:
   count, each with a stamp, or None where how the file looked is not known (any more).
 - Two nodes may share a watch: two paths, one inode.
 - A directory that is renamed is forgotten under its old path and armed anew under the new one.
+- With `--skip-unchanged` it knows of some files what they said, too (core.digests).
 - A file whose stamp is not known counts as changed whenever that is asked.
 """
 
@@ -13,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+NONE: dict[str, bytes] = {}
+"""Shared by all nodes that know none."""
+
 
 class Node:
     """One watched directory."""
 
-    __slots__ = ("dirs", "files", "path", "untold", "watch")
+    __slots__ = ("digests", "dirs", "files", "path", "untold", "watch")
 
     def __init__(self, path: str, watch: int) -> None:
         self.path = path
@@ -25,6 +29,7 @@ class Node:
         self.untold = False  # taken in because the rules changed: its files were no change
         self.dirs: list[str] = []
         self.files: dict[str, int | None] = {}
+        self.digests: dict[str, bytes] = NONE
 
 
 class Difference(NamedTuple):
@@ -94,6 +99,8 @@ class WatchTree:
         vanished = [name for name in known if name not in present]
         appeared = [name for name in files if name not in known]
         node.files = {name: known.get(name) for name in files}
+        if vanished and node.digests:
+            node.digests = {name: digest for name, digest in node.digests.items() if name in present}
         gone = [name for name in node.dirs if name not in dirs]
         node.dirs = dirs
         return Difference(appeared, vanished, gone, unused)
@@ -113,12 +120,12 @@ class WatchTree:
 
     def stamp(self, path: str) -> int | None:
         """How the file at `path` looked; None where that is not known."""
-        node, name = self._locate(path)
+        node, name = self.locate(path)
         return node.files.get(name) if node else None
 
     def set_stamp(self, path: str, value: int | None) -> None:
         """How it looks; passed over where the file is not known at all."""
-        node, name = self._locate(path)
+        node, name = self.locate(path)
         if node is not None and name in node.files:
             node.files[name] = value
 
@@ -153,7 +160,8 @@ class WatchTree:
         """All watches in use."""
         return self._by_watch.keys()
 
-    def _locate(self, path: str) -> tuple[Node | None, str]:
+    def locate(self, path: str) -> tuple[Node | None, str]:
+        """The node of the directory that `path` is in, and its name there."""
         parent, _, name = path.rpartition("/")
         return self._nodes.get(parent or "/"), name
 

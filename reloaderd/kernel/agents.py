@@ -180,7 +180,7 @@ class Agents:
 
 
 def without_agent(environ: dict[str, str]) -> dict[str, str]:
-    """Without the agent in PYTHONPATH, where another reloaderd, whose child we are, put it."""
+    """The environment without the agent in PYTHONPATH, where a reloaderd put it whose child we are."""
     path = environ.get("PYTHONPATH", "")
     if path != AGENT and not path.startswith(AGENT + ":"):
         return environ

@@ -151,6 +151,11 @@ def find_way(source: Source, service: str, path: str, read: bool, stray: list[in
                 _step(source, current, name, interest, steps)
                 look = os.lstat(full)
             target = os.readlink(full) if stat.S_ISLNK(look.st_mode) else ""
+            if todo and not target:
+                _hold(source, full, GOING, above)
+                if stat.S_ISLNK(os.lstat(full).st_mode):  # by now: not itself is held
+                    stray += [*(step.watch for step in steps), *above]
+                    return find_way(source, service, path, read, stray)
         except OSError as error:
             missing = Anchored(service, path, steps, above, None, False, error.errno or 0)
             return _missing(source, missing, [*way, (current, name)], read, stray)
@@ -161,8 +166,6 @@ def find_way(source: Source, service: str, path: str, read: bool, stray: list[in
             todo += [part for part in target.split("/") if part][::-1]
             current = "/" if target.startswith("/") else current
             continue
-        if todo:
-            _hold(source, full, GOING, above)
         way.append((current, name))
         current = full
     return _found(service, path, current, steps, above, read)

@@ -94,6 +94,10 @@ class Mounts:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
+    def moved(self) -> bool:
+        """Whether there was a change since that was last asked; who asks has to read."""
+        return bool(self._epoll.poll(0))
+
     def read(self) -> Sequence[Event]:
         """What came or went since the last call; never blocks."""
         self._epoll.poll(0)

@@ -131,6 +131,20 @@ class Poller:
             with reaching(directory.path) as there:
                 directory.told(there, name)
 
+    def is_settled(self, path: str, name: str) -> bool:
+        """Whether `name` in `path` looks as it did at the last look, or is not looked at here."""
+        try:
+            with reaching(path) as there:
+                watch = self._watches.get(self._identity(path, os.stat(there)))
+                directory = self._directories.get(watch or 0)
+                if directory is None or not (directory.armed or name in directory.held):
+                    return True
+                file = os.path.join(there, name)
+                look = look_at(file, os.lstat(file), self._forgetful)
+        except OSError:
+            return False
+        return directory.looks.get(name) == look and name not in directory.young
+
     def close(self) -> None:
         self._directories.clear()
         self._watches.clear()

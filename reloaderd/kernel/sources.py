@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import select
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -180,6 +180,13 @@ class Sources:
                     found |= self._files.in_directory(one.path)
         return found
 
+    def is_settled(self, path: str) -> bool:
+        """Whether whatever happens to the file from now on is told: not if a look is to find out first."""
+        above, _, name = path.rpartition("/")
+        if self._files.deadline is not None and self._files.is_one(above or "/", name):
+            return False
+        return self._poller is None or self._poller.is_settled(above or "/", name)
+
     # Which source
 
     @property
@@ -196,6 +203,15 @@ class Sources:
         """Other mounts are there."""
         self._choice.look_again()
         self._point()
+
+    def unsettled(self, watches: Iterable[int]) -> Sequence[Event]:
+        """What is to be armed anew of what was just armed, as mounts came or went meanwhile.
+
+        One that came and is gone again is not in the table, and its directories may be what was armed.
+        """
+        if not self._mounts.moved():
+            return ()
+        return [*self._mounts.read(), *(WatchStale(watch, self.name) for watch in watches if watch >= 0)]
 
     def _point(self) -> None:
         """Know which paths are for the kernel's source without a question: all but those that begin so."""

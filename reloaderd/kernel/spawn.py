@@ -66,7 +66,7 @@ def spawn(command: Sequence[str], directory: str, environ: Mapping[str, str]) ->
 
 def _execute(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     fault = OSError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    for file in _candidates(command[0], environ.get("PATH")):
+    for file in candidates(command[0], environ.get("PATH")):
         try:
             return os.posix_spawn(file, command, environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
         except OSError as error:
@@ -77,7 +77,7 @@ def _execute(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     raise fault
 
 
-def _candidates(name: str, path: str | None) -> Iterator[str]:
+def candidates(name: str, path: str | None) -> Iterator[str]:
     """The files that execvp would try; in PATH only those that are there, which saves a fork for each."""
     if "/" in name:
         yield name

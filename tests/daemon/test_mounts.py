@@ -11,8 +11,12 @@ import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
+from tests.support.faults import injecting, wait_late
 from tests.support.mounts import Mounts
 from tests.support.places import Place, build
+
+LATE = 300_000
+"""Microseconds that a call is late: long against a mount."""
 
 pytestmark = pytest.mark.needs("mounts", "nsenter")
 
@@ -246,6 +250,27 @@ def test_mount_below_an_ignored_directory(tree: Place, mounts: Mounts, watch: Wa
     with daemon.restarts(0):
         mounts.unmount(tree.tree / "root/node_modules/x")
     assert procfs.inotify_watches(daemon.pid) == watches
+
+
+@pytest.mark.needs("strace")
+def test_mount_that_is_there_for_no_longer_than_a_directory_is_armed(
+    tree: Place, mounts: Mounts, watch: Watch
+) -> None:
+    """By the time that the table is read it is as it was."""
+    new = tree.tree / "root/new"
+    slow = ["-P", str(new), "-e", "trace=inotify_add_watch"]
+    slow += ["-e", f"inject=inotify_add_watch:delay_enter={LATE}:delay_exit={LATE}"]
+    daemon = watch_beside(watch, mounts, "root", prefix=injecting(*slow))
+    watches = procfs.inotify_watches(daemon.pid)
+    new.mkdir()
+    wait_late(daemon)
+    mounts.bind(tree.outside / "source", new)
+    daemon.wait(lambda: procfs.inotify_watches(daemon.pid) > watches, "the watch of what is mounted")
+    mounts.unmount(new)
+    daemon.settle(len(daemon.starts), most=len(daemon.starts) + 2)
+    with daemon.restarts(1):
+        edits.write(new / "n.py")
+    daemon.wait_watches(watches + 1, watches + 1)
 
 
 def test_mounts_elsewhere(tree: Place, mounts: Mounts, watch: Watch) -> None:

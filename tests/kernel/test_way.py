@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from reloaderd.core.anchors import Anchors
 from reloaderd.events import Anchored, EntryChanged, WatchMoved
 from reloaderd.kernel.files import find_way
 from reloaderd.kernel.source import Source
+from tests.support import syscalls
 
 
 class Way:
@@ -70,3 +73,31 @@ def test_a_root_is_found_again_though_a_file_stood_where_its_parent_was(source: 
     way.follow()
     root.mkdir(parents=True)
     assert way.follow().identity is not None
+
+
+class Late:
+    """A source that does something first when it is asked to hold a directory, once."""
+
+    def __init__(self, source: Source, directory: Path, act: Callable[[], None]) -> None:
+        self._source = source
+        self._directory = str(directory)
+        self._act: Callable[[], None] | None = act
+
+    def hold(self, directory: str, name: str, interest: int) -> int:
+        if directory == self._directory and self._act is not None:
+            act, self._act = self._act, None
+            act()
+        return self._source.hold(directory, name, interest)
+
+
+def test_a_link_that_a_directory_is_exchanged_for_before_it_is_watched_is_on_the_way(
+    source: Source, root: Path, tmp_path: Path
+) -> None:
+    elsewhere, link = tmp_path / "elsewhere" / "src", tmp_path / "link"
+    elsewhere.mkdir(parents=True)
+    link.symlink_to("elsewhere")
+    late: Any = Late(source, root.parent, lambda: syscalls.exchange(str(root.parent), str(link)))
+    stray: list[int] = []
+    found = find_way(late, "web", str(root), read=False, stray=stray)
+    assert found.identity is not None and found.identity[2] == str(elsewhere)
+    assert stray

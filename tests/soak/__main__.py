@@ -6,6 +6,7 @@ python -m tests.soak [--seconds N] [--seed N] [--backend inotify|pyinotify|poll]
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import signal
 import sys
@@ -32,10 +33,14 @@ def main() -> int:
         except OSError as error:
             print(f"no mounts: {error}")
             without |= MOUNTING
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of any bytes
     signal.signal(signal.SIGTERM, _terminate)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # children that crash leave no file
     days = Days(given.seed, given.backend, frozenset(without))
     command = " ".join(["reloaderd watch", *days.options, *days.roots])
+    if days.one_cpu:
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        command += " on one CPU"
     print(f"seed {given.seed}, {given.seconds:g} s: {command}", flush=True)
     place = Place()
     try:

@@ -21,6 +21,7 @@ from tests.soak.steps import (
     Signal,
     SignalChild,
     Step,
+    Stutter,
     Unmount,
     UnmountAll,
 )
@@ -231,6 +232,11 @@ class Days(Scene):
         """Things happen while reloaderd does not run: all of it comes to it at once."""
         acts = [self.act() for _ in range(self._pick((1, 2, 3, 10)))]
         return [Signal("STOP"), *(step for act in acts for step in act), Signal("CONT")]
+
+    def _stutter(self) -> list[Step]:
+        """Things happen between any two things that reloaderd does."""
+        acts = [self.act() for _ in range(self._pick((1, 2, 3, 10)))]
+        return [Stutter(True), *(step for act in acts for step in act), *self._pause(), Stutter(False)]
 
     # Signals and children
 

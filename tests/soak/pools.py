@@ -12,15 +12,15 @@ ROOTS = (*ROOT_DIRS, *ROOT_FILES)
 TARGETS = ("/w/t/one", "/w/t/two")
 
 PLACES = (*ROOT_DIRS, *TARGETS, "/w/d/e", "/w/d", "/w/out", "/w/out", "/w")
-"""Where things happen, besides in what is watched."""
+"""Where things happen, a quarter of the time: else in what is watched."""
 
 ODD_DIRS = ("\udcff\udcfe d", "-rf", "maybe")
-DIRS = ("a", "a", "a", "b", "b", "b", "c", "c", *ODD_DIRS)
+DIRS = (*("a", "b") * 6, "c", "c", *ODD_DIRS)
 
 ODD_FILES = ("a", "b", "\udcff\udcfe.py", "$(touch x);*.py", "two\nlines.py", "n" * 251 + ".py")
-FILES = (*("m.py", "n.py") * 6, *ODD_FILES)
+FILES = (*("m.py", "n.py") * 9, *ODD_FILES)
 
-DEPTHS = (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)
+DEPTHS = (0, 0, 1, 1, 1, 2, 2)
 
 LINKED = (
     "m.py",
@@ -44,7 +44,8 @@ UNCERTAIN = EITHER
 
 GITIGNORES = ("", "maybe\n", "maybe*\n", "/maybe/\n", "*.tmp\n", "maybe\n!maybe\n", "!maybe.py\n")
 
-PAUSES = (0.0, 0.0, 0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15)
+PAUSES = (*(0.0,) * 10, 0.001, 0.002, 0.005, 0.005, 0.01, 0.02, 0.05, 0.1)
+"""Seconds: about as long as reloaderd takes for what it does, so that acts fall into the midst of it."""
 
 ACTS_IN_A_ROW = (1, 1, 1, 1, 2, 2, 2, 3, 4, 6, 15, 40)
 """Between two checks: often one, as a restart makes good what was missed of the changes before."""
@@ -100,10 +101,11 @@ WEIGHTS = {
     "root_turned": 1,
     "ancestor_moved": 2,
     "retarget": 2,
-    "rebuild": 3,
+    "rebuild": 2,
     "burst": 1,
     "flood": 2,
     "stop": 3,
+    "stutter": 6,
     "signal": 4,
     "suspend": 1,
     "strike": 2,

@@ -16,16 +16,18 @@ class Scene:
     def __init__(self, seed: int, backend: str | None = None) -> None:
         self._random = Random(seed)
         self._pick = self._random.choice
+        self.one_cpu = self._pick((True, False))  # then it is interrupted at other moments than next to us
         self.roots = self._roots()
         self.options = self._options(backend)
         dirs = [root for root in self.roots if root in pools.ROOT_DIRS]
-        self._places = [*pools.PLACES, *dirs * (len(pools.PLACES) // (len(dirs) or 1))]
+        self._places = [*pools.PLACES, *dirs * (3 * len(pools.PLACES) // len(dirs))]
         self._root_files = [root for root in self.roots if root in pools.ROOT_FILES]
 
     def _roots(self) -> list[str]:
-        """A plain directory mostly, and what is harder."""
-        others = self._random.sample(pools.ROOTS[1:], self._pick((0, 1, 2, 3)))
-        return [pools.ROOTS[0], *others] if self._random.random() < 0.8 or not others else others
+        """A directory, the plain one mostly, and others that are harder."""
+        first = self._pick((*pools.ROOT_DIRS, *pools.ROOT_DIRS[:1] * 8))
+        others = [root for root in pools.ROOTS if root != first]
+        return [first, *self._random.sample(others, self._pick((0, 1, 2, 3)))]
 
     def _options(self, backend: str | None) -> list[str]:
         """How reloaderd is called."""
@@ -37,9 +39,9 @@ class Scene:
 
     def beginning(self) -> list[Step]:
         """What there is at first, and again after a sweep."""
-        tops = ("/w/p", "/w/d/e/r", *pools.TARGETS, "/w/out/a")
-        dirs = [f"{top}/{name}" for top in tops for name in ("a/a", "a/b", "b", "c")]
-        with_files = (*tops, *dirs, "/w/p/a")
+        tops = ("/w/p", "/w/p/a", "/w/d/e/r", *pools.TARGETS, "/w/out/a")
+        dirs = [f"{top}/{name}" for top in tops for name in ("a/a", "a/b", "b/a", "c")]
+        with_files = (*tops, *dirs)
         return [
             *map(op.MakeDirs, dirs),
             op.Symlink("t/one", "/w/q"),

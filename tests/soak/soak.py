@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from tests.soak.steps import (
     Signal,
     SignalChild,
     Step,
+    Stutter,
     Unmount,
     UnmountAll,
 )
@@ -48,6 +51,8 @@ class Soak:
         self.passed_over = 0
         self._manner = place.scratch / "manner"
         self._manner.touch()
+        self._fluent = threading.Event()
+        self._stutterer: threading.Thread | None = None
         self._files = RealFiles(str(world))
         paths = [self._files.path(root) for root in roots]
         self._judge = Judge(self._files, paths)
@@ -73,6 +78,7 @@ class Soak:
 
     def close(self) -> None:
         """Leave nothing."""
+        self._stutter(False)
         self._files.close_all()
         self.daemon.end()
         self._unmount_all()
@@ -80,6 +86,7 @@ class Soak:
     def _perform(self, step: Step) -> None:
         match step:
             case Check():
+                self._stutter(False)
                 self._files.close_all()
                 self._behave(())
                 self.checks.check()
@@ -87,6 +94,8 @@ class Soak:
                 time.sleep(step.seconds)
             case Signal():
                 os.kill(self.daemon.pid, signal.Signals["SIG" + step.name])
+            case Stutter():
+                self._stutter(step.on)
             case SignalChild():
                 procfs.kill(self.daemon.starts[-1].pid, signal.Signals["SIG" + step.name])
             case Behave():
@@ -106,6 +115,22 @@ class Soak:
             case _:
                 if not self._judge.silent(step):
                     self._files.do(step)
+
+    def _stutter(self, on: bool) -> None:
+        self._fluent.set()
+        if self._stutterer is not None:
+            self._stutterer.join()
+            self._stutterer = None
+        if on:
+            self._fluent.clear()
+            self._stutterer = threading.Thread(target=self._keep_stopping)
+            self._stutterer.start()
+
+    def _keep_stopping(self) -> None:
+        while not self._fluent.wait(random.random() * 0.002):
+            os.kill(self.daemon.pid, signal.SIGSTOP)
+            time.sleep(random.random() * 0.002)
+            os.kill(self.daemon.pid, signal.SIGCONT)
 
     def _behave(self, options: Sequence[str]) -> None:
         new = self._manner.with_suffix(".new")

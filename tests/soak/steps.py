@@ -22,6 +22,12 @@ class Signal(NamedTuple):
     name: str
 
 
+class Stutter(NamedTuple):
+    """From now on, or not any more: reloaderd is stopped and continued every other millisecond."""
+
+    on: bool
+
+
 class SignalChild(NamedTuple):
     """Sent to the child of the latest run."""
 
@@ -75,6 +81,7 @@ Step = (
     model.Operation
     | Pause
     | Signal
+    | Stutter
     | SignalChild
     | Behave
     | Burst

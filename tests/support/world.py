@@ -20,18 +20,23 @@ from reloaderd.events import (
     ChildEnded,
     ChildStarted,
     ChildTold,
+    Digested,
     Drained,
     EntryChanged,
     Event,
     EventsLost,
     Examined,
+    Fault,
+    FilesLoaded,
     Kind,
     Listing,
+    Loaded,
     RepositoryFound,
     RunGone,
     Stamp,
     StartFailed,
     Step,
+    SyntaxChecked,
     WatchEnded,
     WatchMoved,
 )
@@ -40,6 +45,13 @@ from tests.support.disk import LINK_LIMIT, Files, Inode
 from tests.support.model import Operation
 
 YOUNG = 0.020
+BROKEN = "broken"
+"""A text with this in it does not compile."""
+
+DIGESTED = 2
+"""Files that are read at once."""
+
+NEVER = float("inf")
 IGNORE_FILES = (".gitignore", ".reloaderdignore")
 
 LEAVING = frozenset({Kind.LEFT, Kind.ARRIVED, Kind.DELETED})
@@ -240,9 +252,15 @@ class World:
         self.told: list[do.TellChild] = []
         self.handles: Callable[[Sequence[str]], Sequence[str] | None] = lambda paths: paths
         """What a run leaves unhandled of what it is told of: all, as nobody listens; None: no answer."""
+        self.checks: list[do.CheckSyntax] = []
+        self.check_takes: float | None = 0.030
+        """Seconds; None: such a check never ends."""
+        self.trouble = ""  # why nothing can be checked
+        self.checking: dict[str, tuple[float, SyntaxChecked]] = {}
         self.on_start: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
+        self.said: list[FilesLoaded] = []  # what children said and the loop has not read
         self._racing: list[tuple[int, Operation | float]] = []
         self._locks: set[str] = set()
 
@@ -293,7 +311,13 @@ class World:
         """One round of the loop: read what is there, then serve what is due."""
         for keeper in self.keepers.values():
             self.carry(keeper.read())
+        for name, (at, event) in [*self.checking.items()]:
+            if at <= self.now:
+                del self.checking[name]
+                self.carry([event])
         self.carry(self.kernel.read())
+        said, self.said = self.said, []
+        self.carry(said)
         self.carry(self.engine.tick(self.now))
 
     def pause(self, seconds: float) -> None:
@@ -323,10 +347,33 @@ class World:
                 return
         raise AssertionError("it does not come to rest")
 
+    def say(
+        self,
+        service: str = "web",
+        *,
+        modules: Iterable[str] = (),
+        data: Iterable[str] = (),
+        own: Iterable[str] = (),
+        missing: Iterable[str] = (),
+        run: int | None = None,
+        full: bool = False,
+    ) -> None:
+        """The child of the present run tells what it loaded, and how that looks now."""
+        run = self.keepers[service].run if run is None else run
+        files = [[self._loaded(path) for path in paths] for paths in (modules, data)]
+        event = FilesLoaded(service, run, "python", files[0], files[1], [*own], [*missing], 0, full)
+        self.said.append(event)
+
+    def _loaded(self, path: str) -> Loaded:
+        inode = self.files.look_up(path)
+        real = _real(self.files, path) if inode is not None else path
+        return Loaded(path, real, None if inode is None else _stamp_of(inode, young=False))
+
     def _next(self) -> float | None:
-        if self.kernel.queue:
+        if self.kernel.queue or self.said:
             return self.now
         instants = [self.engine.deadline(self.now), *(keeper.next() for keeper in self.keepers.values())]
+        instants += [at for at, _ in self.checking.values() if at < NEVER]
         return min((instant for instant in instants if instant is not None), default=None)
 
     # The commands
@@ -346,6 +393,13 @@ class World:
             case do.Examine():
                 stamps = {path: self._stamp(path) for path in command.paths}
                 return [Examined(command.service, command.why, stamps)]
+            case do.Digest():
+                return [self._digest(command)]
+            case do.CheckSyntax():
+                self.checks.append(command)
+                self._check(command)
+            case do.EndCheck():
+                self.checking.pop(command.service, None)
             case do.Drain():
                 return [*self.kernel.read(), Drained(command.service)]
             case do.StartChild():
@@ -367,6 +421,30 @@ class World:
                 self.quits.append(command)
                 assert not any(keeper.alive for keeper in self.keepers.values()), "quit with a run alive"
         return ()
+
+    def _digest(self, command: do.Digest) -> Digested:
+        """A few at a time, as if each were large."""
+        digests: dict[str, bytes | None] = {}
+        young: list[str] = []
+        for path in command.paths[:DIGESTED]:
+            self._step()
+            inode = self.files.look_up(path)
+            if inode is None or inode.is_dir:
+                digests[path] = None
+            elif not command.number and self.now - inode.changed < YOUNG:
+                young.append(path)
+            else:
+                digests[path] = b"says " + inode.text.encode()
+        return Digested(command.service, command.number, digests, command.paths[DIGESTED:], young)
+
+    def _check(self, command: do.CheckSyntax) -> None:
+        self._step()
+        inodes = [(path, self.files.look_up(path)) for path in command.paths]
+        broken = [path for path, inode in inodes if inode is not None and BROKEN in inode.text]
+        faults = [Fault(path, 1, 1, BROKEN, "SyntaxError: invalid syntax") for path in broken]
+        event = SyntaxChecked(command.service, command.number, faults, len(faults), self.trouble)
+        at = NEVER if self.check_takes is None else self.now + self.check_takes
+        self.checking[command.service] = at, event
 
     def _list(self, path: str) -> Listing:
         watch = -1
@@ -396,7 +474,7 @@ class World:
         inode = self.files.look_up(path) or self.files.look_up(path, follow=False)
         if inode is None:
             return None
-        return Stamp(hash((inode.number, inode.mtime)), self.now - inode.changed < YOUNG)
+        return _stamp_of(inode, self.now - inode.changed < YOUNG)
 
     def _find_repository(self, command: do.FindRepository) -> RepositoryFound:
         at = command.path
@@ -463,3 +541,7 @@ def _real(files: Files, path: str) -> str:
         else:
             names.append(name)
     return "/" + "/".join(names)
+
+
+def _stamp_of(inode: Inode, young: bool) -> Stamp:
+    return Stamp(hash((inode.number, inode.mtime)), young, hash((inode.number, inode.mtime, inode.changed)))

@@ -197,8 +197,11 @@ def test_the_end_of_another_child_leaves_it_where_it_is() -> None:
     assert only(commands, ReclaimTerminal) == []
 
 
-def test_ctrl_c_in_a_child_that_has_the_terminal_ends_reloaderd_too() -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_ctrl_c_in_a_child_that_has_the_terminal_ends_reloaderd_too(held: bool) -> None:
     engine = lent()
+    if held:
+        engine.services["web"].supervisor.hold(0.0)
     send(engine, ChildEnded("web", 1, -SIGINT, 0))
     assert only(send(engine, RunGone("web", 1)), Quit) == [Quit(130, SIGINT)]
 

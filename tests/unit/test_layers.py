@@ -20,11 +20,27 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"kernel"},
     {"answers", "loop"},
-    {"config", "console", "cli", "control", "doctor", "envfile", "options", "parsers", "values", "wording"},
+    {
+        "config",
+        "console",
+        "cli",
+        "control",
+        "doctor",
+        "envfile",
+        "excerpt",
+        "options",
+        "parsers",
+        "values",
+        "wording",
+    },
     {"program", "contrib"},
     {"__main__"},
+    {"agent"},
 ]
-"""Lowest first, by the first part of the name below `reloaderd`; "" is the package itself."""
+"""Lowest first, by the first part of the name below `reloaderd`; "" is the package itself.
+
+The agent is not of our process: nothing imports it, and it imports nothing.
+"""
 
 FRONT = {"program", "program.listening", "program.running"}
 """What `reloaderd` itself hands to programs that ask for it, and imports no sooner."""
@@ -44,6 +60,7 @@ SIBLINGS = {
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.compiler": {"kernel.spawn"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
@@ -59,11 +76,18 @@ SIBLINGS = {
 }
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 
+OF_EVERY_PYTHON = {
+    *("os", "posix", "sys", "time"),
+    *("_json", "_socket"),
+}
+"""What the agent may import: it is loaded by then in every Python, but for the last two, which are in C."""
+
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
     *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.kernel.dry"),
-    *("reloaderd.kernel.beside", "reloaderd.kernel.listeners", "reloaderd.kernel.poller"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.listeners"),
+    "reloaderd.kernel.poller",
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
@@ -156,6 +180,33 @@ def test_the_core_uses_signal_and_sys_for_their_constants(name: str) -> None:
             assert all(name.startswith("SIG") or name == "Signals" for name in used), f"{name}: {used}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"open", "print", "input", "__import__"}, f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("agent.")])
+def test_the_agent_brings_nothing_along(name: str) -> None:
+    """Of its own it imports the modules beside it, as the program sees them; `__future__` is a file, too."""
+    beside = {own.partition(".")[2] for own in SOURCES if own.startswith("agent.")}
+    for_mypy = {
+        id(child)
+        for node in ast.walk(SOURCES[name])
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    found = {
+        target
+        for node in ast.walk(SOURCES[name])
+        if id(node) not in for_mypy and isinstance(node, ast.Import | ast.ImportFrom)
+        for target in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+        )
+    }
+    strange = {target for target in found if target.partition(".")[0] not in OF_EVERY_PYTHON | beside}
+    assert not strange, f"reloaderd.{name} imports {strange}: OF_EVERY_PYTHON lists what it may"
+
+
+def test_nothing_imports_the_agent() -> None:
+    users = {name for name in SOURCES if any(one.startswith("agent") for one in own_imports(name))}
+    assert not users, f"{users} import the agent, which is for another process"
 
 
 def test_the_engine_is_the_last_of_the_core() -> None:

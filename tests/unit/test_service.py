@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from signal import SIGUSR1, SIGUSR2
 
+import pytest
+
 from reloaderd.commands import Report, SignalChild
 from reloaderd.core.debounce import LOCK_CAP
 from reloaderd.core.notices import PATIENCE
@@ -261,6 +263,20 @@ def test_a_restart_in_the_batch_makes_it_one_and_nothing_is_told() -> None:
     world.settle()
     assert (told_of(world), runs(world)) == ([], 2)
     assert world.started[1].environ["RELOADERD_CHANGED"] == "/p/a.mo\n/p/m.py"
+
+
+@pytest.mark.parametrize("patience", [0.0, 1.0, PATIENCE])
+def test_what_is_not_handled_counts_though_it_says_the_same_as_when_it_was_told_of(patience: float) -> None:
+    world = at_rest(*TREE, op.Save("/p/a.mo", "1"), rules=NOTICES, skip_unchanged=True)
+    world.handles = lambda paths: None if patience else paths
+    world.do(op.Save("/p/a.mo", "2"))
+    world.pause(patience)
+    if 0 < patience < PATIENCE:
+        world.do(op.Save("/p/a.conf"))  # with which all that is missing is read anew
+        world.pause(1.0)
+        world.carry([ChildTold("web", 1, world.told[0].notice, ["/p/a.mo"])])
+    world.settle()
+    assert runs(world) == 2
 
 
 def test_a_run_that_starts_meanwhile_has_seen_what_the_one_before_was_told_of() -> None:

@@ -94,9 +94,16 @@ def test_a_file_that_changed_is_not_known_until_it_is_looked_at_again(path: str)
         assert answer(stamps, {path: look}) == [(path, Kind.TOUCHED)]
 
 
-def test_a_doubt_about_a_file_that_is_gone_again_is_left_to_the_event_of_its_end() -> None:
+def test_a_doubt_about_a_file_that_cannot_be_looked_at_counts() -> None:
+    """It is gone, or was elsewhere for a moment: of a directory above that comes back nothing else tells."""
     _, _, stamps = known()
     stamps.doubt(FILE, Kind.TOUCHED)
+    assert answer(stamps, {FILE: None}) == [(FILE, Kind.TOUCHED)]
+
+
+def test_that_nothing_came_in_the_place_of_a_file_that_left_is_no_change() -> None:
+    _, _, stamps = known()
+    stamps.doubt(FILE, Kind.ARRIVED)
     assert answer(stamps, {FILE: None}) == []
 
 

@@ -96,6 +96,32 @@ def test_a_change_while_a_start_is_under_way_is_part_of_it() -> None:
     assert only(launch(supervisor, 1.0), StartChild)
 
 
+def test_a_hold_leaves_the_run_as_it_is_and_a_change_ends_it() -> None:
+    supervisor = running()
+    assert supervisor.hold(1.0) == []
+    assert (supervisor.state, supervisor.alive, supervisor.deadline) == (State.HELD, True, None)
+    assert only(supervisor.change(2.0), SignalChild)
+    assert supervisor.state is State.STOPPING
+
+
+def test_a_run_that_ends_while_a_change_is_held_is_over_as_ever() -> None:
+    supervisor = running(on_exit="exit")
+    supervisor.hold(1.0)
+    end(supervisor, 2.0, status=7)
+    gone(supervisor, 2.0)
+    assert (supervisor.state, supervisor.result) == (State.CLOSED, (7, 0))
+
+
+def test_a_hold_without_a_run_is_none() -> None:
+    supervisor = fresh()
+    supervisor.hold(1.0)
+    assert supervisor.state is State.WAITING
+    supervisor.change(1.0)
+    launch(supervisor, 1.0)
+    supervisor.hold(1.0)
+    assert supervisor.state is State.RUNNING
+
+
 def test_a_back_off_that_ends_together_with_a_change_starts_one_run() -> None:
     supervisor = running(on_exit="restart")
     end(supervisor, 1.0)

@@ -275,6 +275,75 @@ def test_a_root_that_is_a_link_is_followed_wherever_it_leads() -> None:
     assert restarts(world, op.Save("/w/p/m.py")) == 0
 
 
+def test_a_root_in_another_is_watched_on_though_a_link_to_elsewhere_took_its_place() -> None:
+    """What its anchor says comes before the event that tells the other root of a directory that is gone."""
+    world = resting(roots=("/w/p", "/w/p/a"))
+    assert restarts(world, op.RemoveTree("/w/p/a"), op.Symlink("/w/out", "/w/p/a")) == 1
+    assert restarts(world, op.Save("/w/out/o.py")) == 1
+
+
+@pytest.mark.parametrize("away", range(8))
+@pytest.mark.parametrize("back", range(4))
+def test_what_is_armed_while_a_directory_above_is_elsewhere_for_a_moment_is_armed_again(
+    away: int, back: int
+) -> None:
+    world = resting(op.MakeDirs("/w/up/p"), roots=("/w/up/p",))
+    world.race(away, op.Rename("/w/up", "/w/moved"))
+    world.race(back, op.Rename("/w/moved", "/w/up"))
+    restarts(world, op.MakeDirs("/w/up/p/new"), op.Save("/w/up/p/.gitignore", "x\n"))
+    assert restarts(world, op.Save("/w/up/p/m.py")) == 1
+    assert restarts(world, op.Save("/w/up/p/new/n.py")) == 1
+
+
+def test_what_has_gone_elsewhere_is_looked_for_once_more_and_not_again() -> None:
+    world = resting(op.MakeDirs("/w/p/b"))
+    world.do(op.Rename("/w/p/a", "/w/out/a"), op.Rename("/w/p/b", "/w/out/b"))
+    armed: list[str] = []
+    perform = world._perform
+    world._perform = lambda command: (  # type: ignore
+        armed.extend(command.paths if isinstance(command, Arm) else ()) or perform(command)
+    )
+    world.turn()
+    world.do(op.Symlink("/w/out", "/w/p/b"))
+    world.settle()
+    assert armed == ["/w/p/a", "/w/p/b", "/w/p/a"]
+    assert not holds(world, "/w/out")
+
+
+@pytest.mark.parametrize("away", range(3))
+def test_a_touch_counts_though_its_file_is_elsewhere_when_it_is_looked_at(away: int) -> None:
+    world = resting(op.MakeDirs("/w/up/p"), op.Save("/w/up/p/m.py"), roots=("/w/up/p",))
+    world.race(away, op.Rename("/w/up", "/w/moved"))
+    world.race(1, op.Rename("/w/moved", "/w/up"))
+    assert restarts(world, op.Touch("/w/up/p/m.py")) == 1
+
+
+@pytest.mark.parametrize("away", range(3))
+@pytest.mark.parametrize("back", range(4))
+@pytest.mark.parametrize("again", range(2, 7))
+def test_a_root_that_is_back_for_the_moment_in_which_it_is_armed_is_not_watched_on(
+    away: int, back: int, again: int
+) -> None:
+    world = resting()
+    world.kernel.flood()
+    world.race(away, op.Rename("/w/p", "/w/moved"))
+    world.race(back, op.Rename("/w/moved", "/w/p"))
+    world.race(again, op.Rename("/w/p", "/w/moved"))
+    world.settle()
+    assert not holds(world, "/w/moved")
+    assert restarts(world, op.Rename("/w/moved", "/w/p")) == 1
+    assert restarts(world, op.Save("/w/p/a/n.py")) == 1
+
+
+def test_what_is_below_a_directory_that_was_forgotten_meanwhile_is_let_go() -> None:
+    """As when the event that it appeared is also one that says that the root is another."""
+    watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p", 1, dirs=["a"]), listing("/p/a", 2)]), 0.0)
+    watcher.armed(Armed("web", Why.LOST, [listing("/p", 1)]), 0.0)
+    assert watcher.armed(Armed("web", Why.APPEARED, [listing("/p/a/b", 3, dirs=["c"])]), 0.0) == [Drop([3])]
+    assert "/p/a/b" not in watcher.tree
+
+
 # Links below a root
 
 
@@ -293,6 +362,23 @@ def test_a_link_that_is_removed_is_not_followed_any_more() -> None:
     world = resting(op.Save("/w/out/o.py"), op.Symlink("/w/out", "/w/p/link"), follow_links=True)
     assert restarts(world, op.Remove("/w/p/link")) == 1
     assert restarts(world, op.Save("/w/out/o.py")) == 0
+
+
+def test_a_link_that_came_later_is_let_go_with_the_directory_it_is_in() -> None:
+    world = resting(follow_links=True)
+    assert restarts(world, op.Save("/w/out/o.py"), op.Symlink("/w/out", "/w/p/a/link")) == 1
+    assert holds(world, "/w/out")
+    restarts(world, op.Rename("/w/p/a", "/w/moved"))
+    assert not holds(world, "/w/out")
+
+
+def test_directories_that_changed_places_unseen_are_not_taken_for_links_to_each_other() -> None:
+    world = resting(op.MakeDirs("/w/p/b"), op.Save("/w/p/b/o.py"), follow_links=True)
+    world.kernel.flood()
+    assert restarts(world, op.Exchange("/w/p/a", "/w/p/b"), op.MakeDirs("/w/p/a/new")) == 1
+    for path in ("/w/p/a/new/n.py", "/w/p/a/o.py", "/w/p/b/n.py"):
+        assert restarts(world, op.Save(path)) == 1
+        assert world.started[-1].environ["RELOADERD_CHANGED"] == path
 
 
 # Events that cannot be believed
@@ -395,6 +481,18 @@ def test_a_file_and_a_directory_that_were_exchanged_are_known_for_what_they_are(
     assert restarts(world, op.Save("/w/p/m.py/o.py")) == 1
 
 
+def test_a_link_that_a_directory_was_exchanged_for_is_not_followed() -> None:
+    world = resting(op.MakeDirs("/w/out/d"), op.Symlink("/w/out/d", "/w/link"))
+    assert restarts(world, op.Exchange("/w/link", "/w/p/a")) == 1
+    assert not holds(world, "/w/out/d")
+    assert restarts(world, op.Save("/w/out/d/o.py")) == 0
+
+
+def test_the_files_of_a_directory_count_though_what_it_was_exchanged_for_is_gone_too() -> None:
+    world = resting(op.Save("/w/out/o.py"))
+    assert restarts(world, op.Exchange("/w/out/o.py", "/w/p/a"), op.Remove("/w/p/a")) == 1
+
+
 def test_events_are_handled_in_their_order_however_many_files_are_in_doubt() -> None:
     world = resting(op.MakeDirs("/w/p/b"), op.MakeDirs("/w/out/b/c"), op.Save("/w/out/b/x.py"))
     world.race(0, op.Rename("/w/out/b", "/w/p/b"))
@@ -420,6 +518,7 @@ def test_a_directory_that_may_not_be_read_is_said_once_and_watched_once_it_may()
 
 def test_what_there_was_no_descriptor_for_is_tried_again_and_told_once() -> None:
     watcher = Watcher(service())
+    watcher.armed(Armed("web", Why.START, [listing("/p", 3)]), 0.0)
     refused = [Listing(f"/p/{name}", -1, errno.EMFILE, [], [], [], {}) for name in "ab"]
     (warning,) = reports(watcher.armed(Armed("web", Why.APPEARED, refused), 5.0), "warning")
     assert "open files" in warning["text"]
@@ -461,7 +560,7 @@ def test_a_directory_that_is_gone_before_it_is_armed_is_no_fault(number: int) ->
 
 def test_a_tree_that_nobody_meant_is_said() -> None:
     watcher = Watcher(service())
-    listings = [Listing(f"/p/{number}", number, 0, [], [], [], {}) for number in range(TOO_MANY + 1)]
+    listings = [listing("/p", TOO_MANY), *(listing(f"/p/{number}", number) for number in range(TOO_MANY))]
     (warning,) = reports(watcher.armed(Armed("web", Why.START, listings), 0.0), "warning")
     assert f"{TOO_MANY:,}" in warning["text"]
 

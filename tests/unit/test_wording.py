@@ -122,6 +122,34 @@ def test_waiting_and_held() -> None:
     assert say("held", reason="version control is at work") == "held: version control is at work"
 
 
+FAULT = {
+    "reason": "syntax",
+    "path": "/w/app.py",
+    "line": 3,
+    "column": 7,
+    "text": "def f(:",
+    "message": "SyntaxError: invalid syntax",
+    "count": 1,
+    "again": False,
+}
+
+
+def test_held_for_a_fault() -> None:
+    one = Wording(False, "/w")
+    assert one.say("held", "web", FAULT) == (
+        "held: app.py:3 does not compile; the old run stays",
+        wording.BAD,
+    )
+    assert one.block("held", FAULT) == ["    def f(:", "          ^", "SyntaxError: invalid syntax"]
+    again = {**FAULT, "again": True, "count": 3, "line": 0}
+    assert one.say("held", "web", again)[0] == (
+        "still held: app.py: SyntaxError: invalid syntax (and 2 other files)"
+    )
+    assert one.block("held", again) == []
+    assert one.block("held", {"reason": "version control is at work"}) == []
+    assert one.block("warning", FAULT) == []
+
+
 def test_small_events() -> None:
     assert say("warning", text="mind the gap") == "warning: mind the gap"
     assert say("closing", signal="SIGINT") == "closing (SIGINT)"

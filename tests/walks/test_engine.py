@@ -67,6 +67,7 @@ trees = st.one_of(
     dirs.map(op.MakeDirs),
     dirs.map(op.RemoveTree),
     st.builds(op.Rename, dirs, dirs),
+    st.builds(op.Exchange, paths, dirs),
 )
 rules = st.builds(
     op.Save, st.sampled_from(PLACES).map(lambda place: place + "/.gitignore"), st.sampled_from(TEXTS)
@@ -175,13 +176,16 @@ class Walk:
         counted = all(judge.counts(path) for judge in self.judges.values())
         return inode is not None and inode.links > 1 and not counted
 
+    def anchored(self) -> list[str]:
+        """The paths that are to be held on to by every name on the way."""
+        return [root for one in self.services for root in one.roots]
+
     def _check_watches(self) -> None:
         held = {inode.serial for inode in self.world.kernel.held.values()}
         wanted = set().union(*(judge.watched() for judge in self.judges.values()))
         ways = Inotify()
-        for one in self.services:
-            for root in one.roots:
-                find_way(self.world.files, ways, do.Anchor(one.name, root))
+        for path in self.anchored():
+            find_way(self.world.files, ways, do.Anchor("web", path))
         anchored = {inode.serial for inode in ways.held.values()}
         locks = {inode.serial for inode in self.world.kernel.held.values() if _is_repository(inode)}
         assert wanted <= held, f"not watched: {wanted - held}"
@@ -232,6 +236,24 @@ def test_a_root_that_is_a_link(steps: list[Step]) -> None:
 @given(st.lists(steps_without_rules, min_size=8, max_size=30), manners)
 def test_two_services_that_share_directories(steps: list[Step], runs: list[Manner]) -> None:
     walk = Walk(service("web", "/w/p", "/w/p/a/b"), service("worker", "/w/p/a"), runs=runs)
+    walk.begin()
+    walk.go(steps)
+    walk.check()
+
+
+@bounded(600)
+@given(st.lists(steps_without_rules, min_size=8, max_size=30))
+def test_a_root_in_another(steps: list[Step]) -> None:
+    walk = Walk(service("web", "/w/p", "/w/p/a"))
+    walk.begin()
+    walk.go(steps)
+    walk.check()
+
+
+@bounded(600)
+@given(st.lists(steps_without_rules, min_size=8, max_size=30))
+def test_links_that_are_followed(steps: list[Step]) -> None:
+    walk = Walk(service("web", "/w/p", follow_links=True))
     walk.begin()
     walk.go(steps)
     walk.check()

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from reloaderd import commands as do
 from reloaderd.core.supervisor import Supervisor
-from reloaderd.core.transitions import TRANSITIONS, Input, State
+from reloaderd.core.transitions import TRANSITIONS, UP, Input, State
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from reloaderd.settings import ServiceSettings
 from tests.support.world import Keeper, Manner
 from tests.walks.bounds import bounded
 
-REST = (State.WAITING, State.RUNNING, State.CLOSED)
+REST = (State.WAITING, State.RUNNING, State.HELD, State.CLOSED)
 
 
 class Recorded(Supervisor):
@@ -73,6 +73,11 @@ class Life:
     def change(self) -> None:
         self.changes += 1
         self.perform(self.supervisor.change(self.now))
+
+    def hold(self) -> None:
+        up = self.supervisor.state in UP
+        self.perform(self.supervisor.hold(self.now))
+        assert (self.supervisor.state in UP) == up, "a hold ended a run, or made one"
 
     def close(self, signum: int) -> None:
         self.perform(self.supervisor.close(signum, self.now))
@@ -156,6 +161,7 @@ settings = st.builds(
 )
 steps = st.one_of(
     st.tuples(st.just("change")),
+    st.tuples(st.just("hold")),
     st.tuples(st.just("read")),
     st.tuples(st.just("drained")),
     st.tuples(st.just("settle")),

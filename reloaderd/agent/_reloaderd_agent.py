@@ -1,0 +1,401 @@
+"""Hears from the interpreter which files are loaded, and notes what they were before they are read.
+
+Facts
+- sys.addaudithook: the hook is called before the operation is done, and for one that fails as well.  So the
+  stat is that of before the read, and a module is known before its code runs, whatever the code does.
+- A hook cannot be taken out again; an exception that leaves it makes the operation fail.  It is called with
+  tracing and profiling off.  What it calls raises audit events in turn: none that is handled here.
+- importlib takes the stat of a source (`path_stats`), then opens the compiled file, which has to agree with
+  it; the source itself is opened only where it does not.  So the compiled file stands for its source.
+- "exec" is raised for the code of every module, by whichever loader; "import" has the file of an extension
+  module; "cpython.run_file" that of the main script.
+- A signal handler may run wherever Python code runs, in a hook too.  What it raises is the program's.
+"""
+
+import sys
+from os import __file__ as _os_file
+from os import environ, fsdecode
+from os.path import realpath
+from posix import O_DIRECTORY, O_PATH, lstat
+from time import time
+
+from _reloaderd_follow import Followers  # type: ignore[import-not-found]
+from _reloaderd_paths import CHANGED, Places, absolute, entry, may_hold, numbers, text  # type: ignore[import-not-found]
+from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+MODULES, DATA, MISSING = 20000, 4096, 4096
+"""The most that one process names of each: ten times what the largest programs load."""
+
+YOUNG = 2.0
+"""Seconds: a source that was last changed earlier did not change between importlib's look and ours."""
+
+_NOT_READ = O_PATH | O_DIRECTORY
+_WRITING = frozenset("wax+")
+_LOOKED_FOR = "reloaderd.missing"
+_STANDARD = _os_file.rpartition("/")[0]
+
+_STACK_ENDS = sys.version_info < (3, 10)
+"""Here a program that goes deeper after a RecursionError is aborted: the error has to be passed on."""
+
+_getframe = sys._getframe
+_CODE = type(_getframe().f_code)
+_FILE = _getframe().f_code.co_filename
+_IMPORTERS = frozenset(
+    [
+        "<frozen importlib._bootstrap>",
+        "<frozen importlib._bootstrap_external>",
+        "<frozen zipimport>",
+        "<frozen runpy>",
+        _STANDARD + "/runpy.py",
+    ]
+)
+_OURS = frozenset(
+    [
+        _FILE,
+        Post.send.__code__.co_filename,
+        Followers.exec.__code__.co_filename,
+        Places.look.__code__.co_filename,
+        realpath.__code__.co_filename,
+        fsdecode.__code__.co_filename,
+    ]
+)
+_CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec")
+"""The events that this code raises itself."""
+
+
+class Agent:
+    """What is known of one process.  Paths are absolute and normalised, without a slash at their end."""
+
+    def __init__(self, post: Post, roots: "list[str]") -> None:
+        self.post = post
+        self.handlers: dict[str, Callable[[tuple[Any, ...]], None]] = {}
+        self.modules: set[str] = set()
+        self.data: dict[str, tuple[str, str]] = {}  # by real path: the path as it was seen, its stat
+        self.own: set[str] = set()
+        self.missing: set[str] = set()
+        self.full = False
+        self.places = Places(roots, _STANDARD)
+        self.tag = "." + (sys.implementation.cache_tag or "/")
+
+    def listen(self, followers: Followers) -> None:
+        """Make the handlers known to the hook."""
+        self.handlers.update(
+            {
+                "open": self.opened,
+                "exec": self.executed,
+                "import": self.imported,
+                "cpython.run_file": self.run,
+                "os.rename": self.renamed,
+                _LOOKED_FOR: self.looked_for,
+                "subprocess.Popen": followers.popen,
+                "os.exec": followers.exec,
+            }
+        )
+
+    def stop(self) -> None:
+        """Hear nothing any more."""
+        self.handlers.clear()
+        self.post.pending = []
+
+    def loaded(self) -> None:
+        """Note the modules that were loaded before the agent, by .pth files and the like."""
+        for module in list(sys.modules.values()):
+            if type(module) is not type(sys):
+                continue
+            file = module.__dict__.get("__file__")
+            loader = module.__dict__.get("__loader__")
+            if type(loader).__name__ == "zipimporter":
+                file = getattr(loader, "archive", None)
+            if type(file) is str and file[:1] == "/":
+                path = absolute(file)
+                if not self.places.directory(path.rpartition("/")[0])[1]:
+                    self._module(path)
+
+    # Handlers: each is called by the hook, which is called by what raised the event.
+
+    def opened(self, args: "tuple[Any, ...]") -> None:
+        """open(path, mode, flags)."""
+        path, mode, flags = args
+        if type(path) is not str:
+            path = text(path)
+            if path is None:
+                return
+        named, _, name = path.rpartition("/")
+        if named in self.places.libraries:
+            if name[-4:] == ".pyc":
+                self.post.libraries += 1
+            return
+        if flags & _NOT_READ:
+            return
+        writing = flags & 3 or (mode and not _WRITING.isdisjoint(mode))
+        path = absolute(path)
+        directory, _, name = path.rpartition("/")
+        if name[-4:] == ".pyc":
+            source = self._source(directory, name)
+            if source is not None:
+                if not writing:
+                    self._compiled(source, named)
+                return
+        real, library, rooted = self.places.directory(directory)
+        if library:
+            if named[:1] == "/":
+                self.places.libraries.add(named)
+            if name[-4:] == ".pyc":
+                self.post.libraries += 1
+        elif writing:
+            if rooted or path in self.places.roots:
+                self._written(real + "/" + name)
+        elif path not in self.modules:
+            try:
+                caller = _getframe(2).f_code.co_filename
+            except ValueError:  # the interpreter itself
+                caller = ""
+            if caller in _IMPORTERS:
+                self._module(path)
+            elif rooted or path in self.places.roots:
+                self._read(path)
+
+    def executed(self, args: "tuple[Any, ...]") -> None:
+        """exec(code)."""
+        code = args[0]
+        if type(code) is not _CODE or code.co_name != "<module>":
+            return
+        path = code.co_filename
+        directory = path.rpartition("/")[0]
+        if directory in self.places.libraries or path in self.modules or path[:1] in ("<", ""):
+            return
+        if self._load(path) and directory[:1] == "/" and self.places.directory(directory)[1]:
+            self.places.libraries.add(directory)
+
+    def imported(self, args: "tuple[Any, ...]") -> None:
+        """import(name, filename, …): the file is that of an extension module; mostly there is none."""
+        path = args[1]
+        if type(path) is not str:
+            return
+        if path.rpartition("/")[0] in self.places.libraries or not self._load(path):
+            self.post.libraries += 1
+
+    def run(self, args: "tuple[Any, ...]") -> None:
+        """cpython.run_file(filename)."""
+        self._load(args[0])
+
+    def renamed(self, args: "tuple[Any, ...]") -> None:
+        """os.rename(src, dst, src_dir_fd, dst_dir_fd)."""
+        path = text(args[1])
+        if path is None or (path[:1] != "/" and args[3] != -1):
+            return
+        path = absolute(path)
+        directory, _, name = path.rpartition("/")
+        if directory[-12:] != "/__pycache__":
+            real, library, rooted = self.places.directory(directory)
+            if not library and (rooted or path in self.places.roots):
+                self._written(real + "/" + name)
+
+    def looked_for(self, args: "tuple[Any, ...]") -> None:
+        """find_spec(name, path, target) of the finder that is asked last: nobody found `name`."""
+        places = sys.path if len(args) < 2 or args[1] is None else getattr(args[1], "_path", args[1])
+        if type(places) is not list:
+            return
+        last = "/" + args[0].rpartition(".")[2]
+        for place in places[:]:
+            if type(place) is not str or place in self.places.libraries:
+                continue
+            path = absolute(place or ".")
+            if path + last in self.missing:
+                continue
+            real, library, _ = self.places.directory(path.rstrip("/"))
+            if library:
+                if place[:1] == "/":
+                    self.places.libraries.add(place)
+                continue
+            if not may_hold(real, place):
+                continue
+            if len(self.missing) >= MISSING:
+                self._overflow()
+                return
+            self.post.pending.append(("missing", quote(path + last)))
+            self.missing.add(path + last)
+
+    def _load(self, path: str) -> bool:
+        """Note a module by the file that it is said to be from.  False: of a library."""
+        if path[:1] != "/":
+            try:
+                lstat(path)  # many a name of code is not one of a file
+            except (OSError, ValueError):
+                return True
+        path = absolute(path)
+        if self.places.directory(path.rpartition("/")[0])[1]:
+            return False
+        self._module(path)
+        return True
+
+    def _compiled(self, source: str, named: str) -> None:
+        """Note the module whose compiled file in the directory `named` is to be read."""
+        if source in self.modules:
+            return
+        directory = source.rpartition("/")[0]
+        if self.places.directory(directory)[1]:
+            self.post.libraries += 1
+            if named[:1] == "/":
+                self.places.libraries.update((named, directory))
+            return
+        self._module(source, True)
+        if source not in self.modules:
+            # A loader of a language of its own: its sources are not named *.py.
+            path = _of_get_code("source_path")
+            if type(path) is str and path != source:
+                self._load(path)
+
+    def _source(self, directory: str, name: str) -> "str | None":
+        """The source of the compiled file `name` in `directory`, if its name is one of ours."""
+        base, tag, rest = name.partition(self.tag)
+        if not tag or rest[:1] not in (".", "-"):
+            return None
+        if directory[-12:] == "/__pycache__":
+            return directory[:-11] + base + ".py"
+        prefix = sys.pycache_prefix
+        if prefix:
+            prefix = absolute(prefix)
+            if directory[: len(prefix) + 1] in (prefix, prefix + "/"):
+                return directory[len(prefix) :] + "/" + base + ".py"
+        return None
+
+    def _module(self, path: str, compiled: bool = False) -> None:
+        """Put a module on the list of what is to be sent, once."""
+        if path in self.modules:
+            return
+        found = self.places.look(path)
+        if found is None:
+            return
+        if len(self.modules) >= MODULES:
+            self._overflow()
+            return
+        real, state = found
+        known = self.data.get(real)
+        figures = numbers(state) if known is None else known[1]
+        if compiled and state.st_ctime > time() - YOUNG:
+            seen = _of_get_code("st")
+            if seen and (seen["mtime"] != state.st_mtime or seen.get("size", state.st_size) != state.st_size):
+                figures = CHANGED
+        self.post.pending.append(("modules", entry(path, real, figures)))
+        self.modules.add(path)
+
+    def _read(self, path: str) -> None:
+        found = self.places.look(path)
+        if found is None or found[0] in self.data or found[0] in self.own:
+            return
+        if len(self.data) >= DATA:
+            self._overflow()
+            return
+        real, state = found
+        figures = numbers(state)
+        self.post.pending.append(("data", entry(path, real, figures)))
+        self.data[real] = path, figures
+
+    def _written(self, real: str) -> None:
+        real = self.places.end(real)
+        if real in self.own:
+            return
+        if len(self.own) >= DATA:
+            self._overflow()
+            return
+        self.own.add(real)
+        known = self.data.get(real)
+        if known is not None:
+            self.post.pending.append(("own", quote(known[0])))
+
+    def _overflow(self) -> None:
+        """Say once that not everything is said."""
+        if not self.full:
+            self.full = True
+            self.post.pending.append(("full", ""))
+
+    def fault(self, error: Exception) -> bool:
+        """Whether it is ours, which ends the agent; else it was raised by what the program called in us."""
+        if not _is_ours(error) or (_STACK_ENDS and isinstance(error, RecursionError)):
+            return False
+        if not isinstance(error, (MemoryError, RecursionError)):  # the program is at its end, not the agent
+            try:
+                self._overflow()
+                self.post.send()
+            except Exception:
+                pass
+            self.stop()
+        return True
+
+
+def _of_get_code(name: str) -> "Any":
+    """A local variable of importlib's get_code, if that is what opens a file now."""
+    frame: FrameType | None = _getframe()
+    while frame is not None and frame.f_code.co_filename == _FILE:
+        frame = frame.f_back
+    if frame is not None and frame.f_code.co_name == "get_data":
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_name != "get_code" or frame.f_code.co_filename not in _IMPORTERS:
+        return None
+    return frame.f_locals.get(name)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an exception comes of this code, or of an audit hook that refuses what this code does."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename not in _OURS:
+            given = [trace.tb_frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount + 1]]
+            given += [one[0] for one in given if type(one) is tuple and one]
+            return any(type(one) is str and one.startswith(_CAUSED) for one in given)
+        trace = trace.tb_next
+    return True
+
+
+class _Finder:
+    """The last of sys.meta_path.
+
+    Its `find_spec` is sys.audit with a first argument: it returns None, as a finder does that found nothing,
+    and the hook hears of it.  So there is no frame that a debugger or a measure of coverage would see.
+    """
+
+    find_spec: "Any"
+
+
+def begin(directory: str) -> None:
+    """Start the agent that is in `directory`, if it was reloaderd that put it there."""
+    service, run, told = (
+        environ.get("RELOADERD"),
+        environ.get("RELOADERD_RUN"),
+        environ.get("RELOADERD_AGENT"),
+    )
+    if service is None or run is None or told is None:
+        return
+    address, *roots = [part.replace("%0A", "\n").replace("%25", "%") for part in told.split("\n")]
+    post = Post(address, service, int(run))
+    agent = Agent(post, roots)
+    get = agent.handlers.get
+
+    def hook(event: str, args: "tuple[Any, ...]") -> None:
+        handler = get(event)
+        if handler is not None:
+            try:
+                handler(args)
+                if post.pending and not post.send():
+                    agent.stop()
+            except Exception as error:
+                if not agent.fault(error):
+                    raise
+
+    agent.loaded()
+    if not post.send():
+        return
+    agent.listen(Followers(directory))
+    sys.addaudithook(hook)
+    finder = _Finder()
+    bound: Any = type(agent.stop)
+    finder.find_spec = bound(sys.audit, _LOOKED_FOR)
+    sys.meta_path.append(finder)
