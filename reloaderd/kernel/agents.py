@@ -26,10 +26,12 @@ Facts
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import stat
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reloaderd.events import ChildTold, Event, FilesLoaded, Loaded
@@ -60,13 +62,16 @@ class Agents:
     def __init__(self, forgetful: Container[int] = ()) -> None:
         """Listen.  `forgetful`: the devices on which an inode number tells nothing.  Raises OSError."""
         self.forgetful = forgetful
-        self.path = os.path.join(runtime_directory(), f"agent-{os.getpid()}-{os.urandom(4).hex()}")
+        directory, name = runtime_directory(), f"agent-{os.getpid()}-{os.urandom(4).hex()}"
+        self.path = os.path.join(directory, name)
         self._connections: dict[int, Any] = {}
         self._listeners: Listeners | None = None  # made for the first of them
         self._listener = _new_socket()
         try:
-            self._listener.bind(self.path)
+            # until it listens it refuses, as one does that was left behind: nobody must take it for that
+            self._listener.bind(os.path.join(directory, f".{name}"))
             self._listener.listen(BACKLOG)
+            os.rename(os.path.join(directory, f".{name}"), self.path)
             self._epoll = select.epoll()
         except OSError:
             self._listener.close()
@@ -218,10 +223,10 @@ def _remove_stale(path: str) -> None:
     probe = _new_socket()
     try:
         probe.connect(path)
-    except ConnectionRefusedError:
-        os.unlink(path)
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED:
+            with suppress(FileNotFoundError):  # another one has just done so
+                os.unlink(path)
     finally:
         probe.close()
 
