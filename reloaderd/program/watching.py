@@ -26,7 +26,7 @@ NOT_HERE = frozenset({"help", "shell", "chdir"})
 """Options of `watch` that are about a COMMAND; here that is the program, in its own directory."""
 
 DEFAULTS = {"exact": True, "on_exit": "exit", "gate": "syntax"}
-"""What `watch` does only when it is told to: those of these options that it has."""
+"""What `watch` does only when it is told to."""
 
 TRANSLATIONS = "*.mo=notify"
 """An `--on` that any other one overrules: see reloaderd.contrib.django."""
@@ -97,7 +97,7 @@ def options_of(options: Mapping[str, Any], who: str) -> list[str]:
         for name, action in parser._option_string_actions.items()
         if name.startswith("--") and name[2:] not in NOT_HERE
     }
-    defaults = {key: value for key, value in DEFAULTS.items() if key in known and key not in options}
+    defaults = {key: value for key, value in DEFAULTS.items() if key not in options}
     if options.get("modules") is False or options.get("no_modules"):
         defaults.pop("exact", None)
     words = [f"--on={TRANSLATIONS}"]

@@ -366,11 +366,34 @@ def test_under_a_reloaderd_of_another_an_exception_ends_it(script: Start) -> Non
     assert "waiting" not in "".join(program.noise)
 
 
-def test_a_syntax_error_does_not_end_it_where_there_is_a_gate(script: Start, place: Place) -> None:
-    from reloaderd.options import watch_parser
+def test_what_is_not_loaded_restarts_nothing_unless_it_is_to(script: Start, place: Place) -> None:
+    build(place.tree, {"notes.txt": "1"})
+    source = f"""
+def main():
+    say("up", os.environ["RELOADERD_RUN"])
+    stay()
+reloaderd.run(main, {JSON})
+"""
+    program = script(source)
+    program.wait(
+        lambda: [one for one in program.events if one["event"] == "armed"], "its modules to be known"
+    )
+    (place.tree / "notes.txt").write_text("2")
+    (place.tree / "app.py").write_text(HEAD + source + "# edited")
+    program.wait_line("up 2")
+    changed = {path for one in program.events if one["event"] == "changed" for path in one["paths"]}
+    assert changed == {str(place.tree / "app.py")}
+    (place.tree / "app.py").write_text(HEAD + source.replace("(main", "(main, exact=False"))
+    program.wait_line("up 3")  # whose reloaderd is the same: options are read once
+    os.kill(program.pid, signal.SIGTERM)
+    assert program.wait_exit() == -signal.SIGTERM
+    program = script(source.replace("(main", "(main, exact=False"))
+    program.wait_line("up 1")
+    (place.tree / "notes.txt").write_text("3")
+    program.wait_line("up 2")
 
-    if "--gate" not in watch_parser()._option_string_actions:
-        pytest.skip("there is no --gate")
+
+def test_a_syntax_error_does_not_end_it(script: Start, place: Place) -> None:
     source = f"""
 def main():
     say("up", 1)

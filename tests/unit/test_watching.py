@@ -13,8 +13,7 @@ from reloaderd.options import watch_parser
 from reloaderd.program import watching
 from reloaderd.settings import On, Pattern, ServiceSettings, Settings
 
-GATED = "--gate" in watch_parser()._option_string_actions
-PLAIN = ["--on=*.mo=notify", "--exact", "--on-exit=exit", *(["--gate=syntax"] if GATED else [])]
+PLAIN = ["--on=*.mo=notify", "--exact", "--on-exit=exit", "--gate=syntax"]
 
 
 def words(**options: Any) -> list[str]:
