@@ -412,7 +412,9 @@ class World:
                 self.keepers[command.service].kill(command.run)
             case do.TellChild():
                 self.told.append(command)
-                unhandled = self.handles(command.paths)
+                keeper = self.keepers[command.service]
+                listens = keeper.child and keeper.run == command.run
+                unhandled = self.handles(command.paths) if listens else command.paths
                 if unhandled is not None:
                     return [ChildTold(command.service, command.run, command.notice, unhandled)]
             case do.Report():
