@@ -366,6 +366,18 @@ def test_under_a_reloaderd_of_another_an_exception_ends_it(script: Start) -> Non
     assert "waiting" not in "".join(program.noise)
 
 
+def test_it_has_no_thread_of_its_own_for_programs_that_fork(script: Start) -> None:
+    program = script(
+        """
+def main():
+    say(threading.active_count(), "socket" in sys.modules, len(os.listdir("/proc/self/task")))
+reloaderd.run(main)
+"""
+    )
+    assert program.wait_exit() == 0
+    assert program.lines == ["1 False 1"]
+
+
 def test_what_is_not_loaded_restarts_nothing_unless_it_is_to(script: Start, place: Place) -> None:
     build(place.tree, {"notes.txt": "1"})
     source = f"""
@@ -415,9 +427,9 @@ def test_a_translation_without_django_is_a_restart_and_on_change_makes_it_none(
     build(place.tree, {"de.mo": "1", "x.po": "1"})
     source = f"""
 def main():
-    say("up", os.environ["RELOADERD_RUN"])
     if os.environ["RELOADERD_RUN"] == "2":
         reloaderd.on_change("*.mo", lambda path: say("told"))
+    say("up", os.environ["RELOADERD_RUN"])
     stay()
 reloaderd.run(main, debounce=0.01, {JSON})
 """
