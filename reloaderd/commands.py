@@ -122,6 +122,18 @@ class KillTree(NamedTuple):
     run: int
 
 
+class TellChild(NamedTuple):
+    """Tell those processes of the run that listen of changed paths: answered by `ChildTold`.
+
+    `notice` is a number for this telling.
+    """
+
+    service: str
+    run: int
+    notice: int
+    paths: Sequence[str]
+
+
 class LendTerminal(NamedTuple):
     """Make the run's process group the terminal's foreground group, and continue it."""
 
@@ -166,6 +178,7 @@ Command = (
     | StartChild
     | SignalChild
     | KillTree
+    | TellChild
     | LendTerminal
     | ReclaimTerminal
     | StopSelf

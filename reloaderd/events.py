@@ -326,6 +326,15 @@ class RunGone(NamedTuple):
     run: int
 
 
+class ChildTold(NamedTuple):
+    """A `TellChild` was carried out: `unhandled` are those of its paths that the run did not deal with."""
+
+    service: str
+    run: int
+    notice: int
+    unhandled: Sequence[str]
+
+
 class KeeperDied(NamedTuple):
     """The keeper of a service is gone, and with it all that it kept (see kernel.keeper)."""
 
@@ -365,6 +374,7 @@ Event = (
     | ChildStopped
     | ChildEnded
     | RunGone
+    | ChildTold
     | KeeperDied
     | SignalArrived
     | TerminalClosed

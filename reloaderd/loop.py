@@ -26,6 +26,7 @@ from reloaderd.core.reasons import SHORT_OF, start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
+    ChildTold,
     EntryChanged,
     Event,
     MountsChanged,
@@ -92,22 +93,27 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
 
 def _agents(settings: Settings, tell: Tell) -> Agents | None:
     """What Python children speak to, if any of them is to be followed."""
-    followed = [one for one in settings.services if one.modules and not one.dry_run]
+    followed = [one for one in settings.services if _speaks(one) and not one.dry_run]
     if not followed:
         return None
     try:
         return Agents()
     except OSError as error:
-        text = f"what Python children import is not followed: {error.filename}: {error.strerror}"
+        text = f"Python children are not listened to: {error.filename}: {error.strerror}"
         for service in followed:
             tell(do.Report("warning", service.name, {"text": text}))
         return None
 
 
+def _speaks(service: ServiceSettings) -> bool:
+    """Whether its children may have something to say: what they load, or that they listen."""
+    return service.modules or any(on.action == "notify" for on in service.rules.on)
+
+
 def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
     environ = _environ(service)
-    if agents is not None and service.modules:
-        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots)
+    if agents is not None and _speaks(service):
+        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots, follow=service.modules)
     return Child(service.name, service.command, service.chdir, environ)
 
 
@@ -259,6 +265,11 @@ class Loop:
         self._children[command.service].kill(command.run)
         return ()
 
+    def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
+        if self._agents is None:
+            return [ChildTold(*command)]
+        return self._agents.tell(*command)
+
     def _check_syntax(self, command: do.CheckSyntax) -> Sequence[Event]:
         return self._compilers[command.service].start(command.number, command.python, command.paths)
 
@@ -307,6 +318,7 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.StartChild: Loop._start_child,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,
+    do.TellChild: Loop._tell_child,
     do.CheckSyntax: Loop._check_syntax,
     do.EndCheck: Loop._end_check,
     do.LendTerminal: Loop._lend_terminal,

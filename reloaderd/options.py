@@ -26,6 +26,8 @@ examples:
       leave out what matches a pattern, written as in .gitignore
   reloaderd watch --on 'nginx.conf=signal:HUP' -- ./serve.sh
       send SIGHUP instead of a restart when nginx.conf changes
+  reloaderd watch --on '*.mo=notify' -- python app.py
+      tell app.py, which calls reloaderd.on_change, of new translations
   reloaderd watch --shell -- 'npm run build && node server.js'
       let a shell run the command
   reloaderd watch --dry-run -v -- python app.py
@@ -82,7 +84,8 @@ def add_what_to_watch(group: Group) -> None:
         "--on GLOB=ACTION",
         "on",
         values.on,
-        "what a change of these files does: restart, ignore or signal:NAME; may be repeated",
+        "what a change of these files does: restart, ignore, signal:NAME or notify (tell the Python command, "
+        "see reloaderd.on_change); may be repeated",
     )
     group.flag("--follow-links", "follow symlinked directories below a PATH")
     group.value(

@@ -80,9 +80,9 @@ def on(text: str) -> On:
     verb, colon, name = action.partition(":")
     if verb == "signal" and colon:
         return On(pattern(glob), verb, signal_number(name))
-    if action in ("restart", "ignore"):
+    if action in ("restart", "ignore", "notify"):
         return On(pattern(glob), action)
-    raise BadValue(f"no such action: {action}", "an ACTION is restart, ignore or signal:NAME")
+    raise BadValue(f"no such action: {action}", "an ACTION is restart, ignore, notify or signal:NAME")
 
 
 def pattern(text: str) -> str:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reloaderd.core.reasons import ASKED_FOR
+from reloaderd.core.reasons import ASKED_FOR, NOT_HANDLED
 
 Fields = Mapping[str, Any]
 
@@ -108,6 +108,8 @@ class Wording:
             text += f" -> would {action}"
         elif action != "restart":
             text += f" -> {'ignored' if action == 'ignore' else action}"
+        elif str(fields.get("rule")).endswith(NOT_HANDLED):
+            text += " -> restart, as the command did not handle it"
         by = [str(fields[key]) for key in ("rule", "origin") if fields.get(key)]
         if self._details and by:
             text += f" [{', '.join(by)}]"

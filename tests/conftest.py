@@ -42,6 +42,7 @@ OVERLAY = (
 )
 
 PROBES = {
+    "django": [sys.executable, "-c", "import django"],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],

@@ -36,6 +36,9 @@ _WATCH = {
     errno.ENOMEM: "out of memory",
 }
 
+NOT_HANDLED = ": not handled by the command"
+"""What follows the rule of a change that the command was told of, and that became a restart."""
+
 ASKED_FOR = "asked for"
 """Why all is polled with `--backend poll`."""
 

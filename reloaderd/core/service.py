@@ -2,7 +2,8 @@
 
 Rules:
 - The first run starts when everything is watched; what changed before a start is part of that start.
-- A batch with a restart in it is a restart; one with signals alone sends each once.
+- A batch with a restart in it is a restart; one without sends each signal once and tells the run of the rest.
+- What the run was told of and did not handle is a change like any other, and a restart by then.
 - What a batch did is said when it settles, in the words of the rule that decided.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from reloaderd.commands import Command, Report, SignalChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
+from reloaderd.core.notices import Notices, Unhandled
 from reloaderd.core.passage import Passage
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
@@ -25,6 +27,7 @@ from reloaderd.events import (
     Armed,
     ChildEnded,
     ChildStarted,
+    ChildTold,
     Digested,
     Drained,
     EntryChanged,
@@ -66,6 +69,7 @@ class Service:
         self.watcher = Watcher(settings)
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
+        self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
         self._storms = Storms()
@@ -133,6 +137,9 @@ class Service:
                 return self._launch(now) if self.supervisor.starting else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 return self.supervisor.child(event, now)
+            case ChildTold():
+                self._not_handled(self.notices.told(event), now)
+                return []
             case SyntaxChecked():
                 return self.passage.checked(event)
             case Digested():
@@ -221,6 +228,7 @@ class Service:
 
     def _launch(self, now: float) -> list[Command]:
         late = self.debounce.take()
+        self.notices.forget()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
         self._since = self._since if self._since is not None else (self.debounce.first if late else None)
         paths = dict.fromkeys([*self.passage.take().paths, *self._cause.paths, *late.paths])
@@ -251,6 +259,7 @@ class Service:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
+        instants.append(self.notices.deadline)
         instants.append(self.passage.deadline(now, self._rewalk_at is None))
         if self._settles():
             instants.append(self.debounce.deadline(now))
@@ -266,6 +275,7 @@ class Service:
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
         commands = self.supervisor.tick(now) + self._go_through(now)
+        self._not_handled(self.notices.overdue(now), now)
         if self._settles():
             commands += self._settle(now)
         if self._rewalk_at is not None and now >= self._rewalk_at:
@@ -308,7 +318,8 @@ class Service:
         commands = self.gate.tick(now)
         if self.passage.signals:
             batch, self.passage.signals = self.passage.signals, None
-            commands += [changed(self.settings, batch, "signal"), *self._signals(batch)]
+            notices = [] if self.settings.dry_run else self.notices.tell(self.supervisor.run, batch, now)
+            commands += [changed(self.settings, batch, "tell"), *self._signals(batch), *notices]
             self._found(batch.paths, now + SETTLING)
         if not self.gate.open:
             return commands
@@ -328,6 +339,12 @@ class Service:
         signums = dict.fromkeys(verdict.signum for _, verdict in batch.by_action("signal"))
         name, run = self.settings.name, self.supervisor.run
         return [SignalChild(name, run, signum, "child") for signum in signums]
+
+    def _not_handled(self, changes: Unhandled, now: float) -> None:
+        """The run was told of these and did not deal with them: it must not go on as it was."""
+        for path, verdict in changes:
+            self.passage.dismissed(path)  # what it says by now is not what the run goes by
+            self.debounce.add(path, Kind.CLOSED, verdict, True, now)
 
     def _storm(self, batch: Batch, now: float) -> float:
         if self.settings.dry_run or not self.supervisor.run:

@@ -30,12 +30,15 @@ def watching(settings: ServiceSettings, watcher: Watcher, source: str) -> Comman
 
 
 def changed(settings: ServiceSettings, batch: Batch, action: str) -> Command:
-    """A batch has settled; `action` is what it does, in the words of the rule that decided."""
+    """A batch has settled: a `restart`, or it only has to `tell` the run, by signals and notices."""
     paths = batch.paths
-    deciding = batch.by_action(action) or batch.by_action("restart")
-    if action == "signal":
-        signums = dict.fromkeys(verdict.signum for _, verdict in deciding)
-        action = ",".join(f"signal:{signal_name(signum).removeprefix('SIG')}" for signum in signums)
+    deciding = batch.by_action("restart")
+    if action == "tell":
+        signals, notices = batch.by_action("signal"), batch.by_action("notify")
+        deciding = signals + notices
+        signums = dict.fromkeys(verdict.signum for _, verdict in signals)
+        actions = [f"signal:{signal_name(signum).removeprefix('SIG')}" for signum in signums]
+        action = ",".join([*actions, "notify"] if notices else actions)
     rule, origin = (deciding[0][1].rule, deciding[0][1].origin) if deciding else ("", "")
     fields = {
         "paths": paths[:LISTED],

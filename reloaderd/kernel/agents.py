@@ -1,6 +1,7 @@
 """The socket to which Python children tell what they load: makes events of what they say.
 
-    a connection  any number of packets, then its end; nothing is answered
+    a connection  any number of packets, then its end; nothing is answered, unless the first packet says
+                  {"service", "run", "listen": true}: then the rest is a matter of kernel.listeners
     a packet      a JSON object of at most LONGEST bytes, with any of these keys
         service, run   whose process it is: of every packet
         python         the interpreter, in the first packet of a process
@@ -25,14 +26,19 @@ Facts
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import stat
 from collections.abc import Container, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from reloaderd.events import Event, FilesLoaded, Loaded
+from reloaderd.events import ChildTold, Event, FilesLoaded, Loaded
 from reloaderd.kernel.reach import PATH_MAX
+
+if TYPE_CHECKING:
+    from reloaderd.kernel.listeners import Listeners
 
 LONGEST = 65_536
 """Bytes of a packet."""
@@ -56,12 +62,16 @@ class Agents:
     def __init__(self, forgetful: Container[int] = ()) -> None:
         """Listen.  `forgetful`: the devices on which an inode number tells nothing.  Raises OSError."""
         self.forgetful = forgetful
-        self.path = os.path.join(runtime_directory(), f"agent-{os.getpid()}-{os.urandom(4).hex()}")
+        directory, name = runtime_directory(), f"agent-{os.getpid()}-{os.urandom(4).hex()}"
+        self.path = os.path.join(directory, name)
         self._connections: dict[int, Any] = {}
+        self._listeners: Listeners | None = None  # made for the first of them
         self._listener = _new_socket()
         try:
-            self._listener.bind(self.path)
+            # until it listens it refuses, as one does that was left behind: nobody must take it for that
+            self._listener.bind(os.path.join(directory, f".{name}"))
             self._listener.listen(BACKLOG)
+            os.rename(os.path.join(directory, f".{name}"), self.path)
             self._epoll = select.epoll()
         except OSError:
             self._listener.close()
@@ -83,6 +93,8 @@ class Agents:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        if self._listeners is not None:
+            self._listeners.close()
         self._epoll.close()
         self._listener.close()
         try:
@@ -90,18 +102,23 @@ class Agents:
         except OSError:
             pass
 
-    def environ(self, given: str | None, roots: Sequence[str]) -> dict[str, str]:
+    def environ(self, given: str | None, roots: Sequence[str], follow: bool = True) -> dict[str, str]:
         """What makes Python children tell: variables for the environment of a service with these roots.
 
-        `given` is the PYTHONPATH that it would have otherwise.
+        `given` is the PYTHONPATH that it would have otherwise.  Without `follow` they tell nothing by
+        themselves, and may listen.
         """
-        if ":" in AGENT:  # the one character that a directory of PYTHONPATH cannot have
-            return {}
         parts = dict.fromkeys([self.path, *roots, *map(os.path.realpath, roots)])
-        return {
-            "PYTHONPATH": f"{AGENT}:{given}" if given else AGENT,
-            "RELOADERD_AGENT": "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts),
-        }
+        told = "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts)
+        if not follow or ":" in AGENT:  # the one character that a directory of PYTHONPATH cannot have
+            return {"RELOADERD_AGENT": told}
+        return {"PYTHONPATH": f"{AGENT}:{given}" if given else AGENT, "RELOADERD_AGENT": told}
+
+    def tell(self, service: str, run: int, notice: int, paths: Sequence[str]) -> list[Event]:
+        """Tell the processes of this run that listen: answered by `ChildTold`, now or by `read`."""
+        if self._listeners is None:
+            return [ChildTold(service, run, notice, paths)]
+        return self._listeners.tell(service, run, notice, paths)
 
     def read(self) -> list[Event]:
         """What was said, without waiting."""
@@ -109,6 +126,8 @@ class Agents:
         for fd, _ in self._epoll.poll(0, PENDING + 1):
             if fd == self._listener.fileno():
                 self._accept(events)
+            elif self._listeners is not None and fd == self._listeners.fileno():
+                events += self._listeners.read()
             else:
                 self._take(self._connections[fd], events)
         return events
@@ -139,11 +158,26 @@ class Agents:
                 return
             except OSError:
                 data = b""
-            event = _event(data, self.forgetful) if data else None
+            said = _said(data) if data else None
+            if said is not None and said.get("listen") is True:
+                self._hand_over(connection, said)
+                return
+            event = _event(said, self.forgetful) if said is not None else None
             if event is None:
                 self._drop(connection)
                 return
             events.append(event)
+
+    def _hand_over(self, connection: Any, said: dict[str, Any]) -> None:
+        """It is one that listens."""
+        from reloaderd.kernel.listeners import Listeners
+
+        if self._listeners is None:
+            self._listeners = Listeners()
+            self._epoll.register(self._listeners.fileno(), select.EPOLLIN)
+        del self._connections[connection.fileno()]
+        self._epoll.unregister(connection.fileno())
+        self._listeners.add(connection, said["service"], said["run"])
 
     def _drop(self, connection: Any) -> None:
         del self._connections[connection.fileno()]
@@ -189,10 +223,10 @@ def _remove_stale(path: str) -> None:
     probe = _new_socket()
     try:
         probe.connect(path)
-    except ConnectionRefusedError:
-        os.unlink(path)
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED:
+            with suppress(FileNotFoundError):  # another one has just done so
+                os.unlink(path)
     finally:
         probe.close()
 
@@ -212,20 +246,26 @@ def _is_ours(connection: Any) -> bool:
 # What a child says
 
 
-def _event(data: bytes, forgetful: Container[int]) -> FilesLoaded | None:
-    """The event of one packet; None for one that no agent sends."""
+def _said(data: bytes) -> dict[str, Any] | None:
+    """One packet, whose process it is of being known; None for what nobody sends who means it."""
     import json  # where no Python child runs it is never needed
 
     if len(data) > LONGEST:
         return None
     try:
         said = json.loads(data)
-        service, run = said["service"], said["run"]
-        if type(service) is not str or type(run) is not int:
-            return None
+    except (ValueError, RecursionError):
+        return None
+    known = type(said) is dict and type(said.get("service")) is str and type(said.get("run")) is int
+    return said if known else None
+
+
+def _event(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | None:
+    """The event of one packet of an agent; None for one that no agent sends."""
+    try:
         return FilesLoaded(
-            service,
-            run,
+            said["service"],
+            said["run"],
             _text(said.get("python", "")),
             [_loaded(item, forgetful) for item in said.get("modules", ())],
             [_loaded(item, forgetful) for item in said.get("data", ())],
@@ -234,7 +274,7 @@ def _event(data: bytes, forgetful: Container[int]) -> FilesLoaded | None:
             _number(said.get("libraries", 0)),
             said.get("full") is True,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError):
         return None
 
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from reloaderd.kernel import agents as module
 from reloaderd.kernel.agents import AGENT, AT_ONCE, LONGEST, PENDING, Agents, runtime_directory, without_agent
 from reloaderd.kernel.files import stamp
 from tests.support import procfs
+from tests.support.places import REPOSITORY
 
 HELLO = {"service": "web", "run": 3}
 
@@ -206,6 +210,24 @@ def test_what_a_killed_one_left_is_removed_and_nothing_else(runtime: Path) -> No
             assert other.exists()
             say(living, HELLO)
             assert len(told(living)) == 1
+
+
+def test_those_that_start_together_leave_each_other_alone(runtime: Path) -> None:
+    """One clears away what is dead while the others begin to listen."""
+    clear = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "from reloaderd.kernel.agents import runtime_directory\n"
+        "while True: runtime_directory()"
+    )
+    busy = [subprocess.Popen([sys.executable, "-c", clear]) for _ in range(2)]
+    try:
+        for _ in range(400):
+            with Agents() as agents:
+                assert os.path.exists(agents.path)
+    finally:
+        for one in busy:
+            one.kill()
+            assert one.wait() == -signal.SIGKILL  # none of them failed
 
 
 def test_a_directory_that_others_could_look_into_is_refused(runtime: Path) -> None:

@@ -14,6 +14,8 @@ from tests.support.world import Manner, World
 
 RESTART = Verdict("restart", 0, "every file", "named /p")
 
+NOTIFY = Verdict("notify", 0, "--on *.mo=notify", "command line")
+
 C = TypeVar("C")
 
 

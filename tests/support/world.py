@@ -19,6 +19,7 @@ from reloaderd.events import (
     Armed,
     ChildEnded,
     ChildStarted,
+    ChildTold,
     Digested,
     Drained,
     EntryChanged,
@@ -248,6 +249,9 @@ class World:
         self.started: list[Started] = []
         self.reports: list[do.Report] = []
         self.quits: list[do.Quit] = []
+        self.told: list[do.TellChild] = []
+        self.handles: Callable[[Sequence[str]], Sequence[str] | None] = lambda paths: paths
+        """What a run leaves unhandled of what it is told of: all, as nobody listens; None: no answer."""
         self.checks: list[do.CheckSyntax] = []
         self.check_takes: float | None = 0.030
         """Seconds; None: such a check never ends."""
@@ -406,6 +410,11 @@ class World:
                 self.keepers[command.service].signal(command.run, command.scope)
             case do.KillTree():
                 self.keepers[command.service].kill(command.run)
+            case do.TellChild():
+                self.told.append(command)
+                unhandled = self.handles(command.paths)
+                if unhandled is not None:
+                    return [ChildTold(command.service, command.run, command.notice, unhandled)]
             case do.Report():
                 self.reports.append(command)
             case do.Quit():

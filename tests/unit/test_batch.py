@@ -6,7 +6,7 @@ import pytest
 
 from reloaderd.core.batch import Batch
 from reloaderd.events import Kind
-from tests.support.core import RESTART, signalling
+from tests.support.core import NOTIFY, RESTART, signalling
 
 
 def batch(*changes: tuple[str, Kind, bool]) -> Batch:
@@ -101,7 +101,9 @@ def test_actions_are_told_apart() -> None:
     made = batch(("/p/m.py", Kind.CLOSED, True))
     made.add("/p/x.conf", Kind.CLOSED, signalling(SIGUSR1), True)
     assert made.by_action("restart") == [("/p/m.py", RESTART)]
+    made.add("/p/x.mo", Kind.CLOSED, NOTIFY, True)
     assert made.by_action("signal") == [("/p/x.conf", signalling(SIGUSR1))]
+    assert made.by_action("notify") == [("/p/x.mo", NOTIFY)]
 
 
 def test_it_takes_in_what_came_later() -> None:

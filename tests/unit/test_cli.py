@@ -232,7 +232,7 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--stop-signal FOO -- ls", "--stop-signal FOO: no such signal", "TERM"),
         ("--backend kqueue -- ls", "--backend kqueue: no such choice", "pyinotify or poll"),
         ("--kill all -- ls", "--kill all: no such choice", "tree, group or child"),
-        ("--on x=notify -- ls", "--on x=notify: no such action: notify", "signal:NAME"),
+        ("--on x=tell -- ls", "--on x=tell: no such action: tell", "notify or signal:NAME"),
         ("-n a/b -- ls", "-n a/b: not a NAME", ""),
         ("--chdir nope -- ls", "--chdir nope: no such file or directory", ""),
         ("--chdir app.py -- ls", "--chdir app.py: not a directory", ""),

@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
         "values",
         "wording",
     },
+    {"program", "contrib"},
     {"__main__"},
     {"agent"},
 ]
@@ -40,6 +41,9 @@ LAYERS: list[set[str]] = [
 
 The agent is not of our process: nothing imports it, and it imports nothing.
 """
+
+FRONT = {"program", "program.listening", "program.running"}
+"""What `reloaderd` itself hands to programs that ask for it, and imports no sooner."""
 
 PURE = {
     *("__future__", "bisect", "collections", "enum", "errno", "functools", "heapq", "itertools"),
@@ -52,7 +56,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
-    "kernel.agents": {"kernel.files"},
+    "kernel.agents": {"kernel.files", "kernel.listeners"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
@@ -81,8 +85,9 @@ OF_EVERY_PYTHON = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
-    *("reloaderd.core.diagnosis", "reloaderd.doctor", "reloaderd.kernel.dry"),
-    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.poller"),
+    *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.kernel.dry"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.listeners"),
+    "reloaderd.kernel.poller",
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 
@@ -123,7 +128,7 @@ def own_imports(name: str) -> set[str]:
         while rest and rest not in SOURCES:  # the last part names a thing in the module
             rest = rest.rpartition(".")[0]
         own.add(rest)
-    return own - {name}
+    return own - {name} - (FRONT if not name else set())
 
 
 def layer(name: str) -> int:
@@ -220,6 +225,19 @@ def test_kernel_modules_keep_to_their_own_kernel_object() -> None:
     assert siblings == SIBLINGS
 
 
+def test_the_package_by_itself_loads_nothing() -> None:
+    """A program that asks for something of it pays for that, and nobody else does."""
+    code = "import sys; before = {*sys.modules}; import reloaderd; print(*{*sys.modules} - before)"
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == ["reloaderd"]
+
+
 def test_the_idle_path_loads_nothing_heavy() -> None:
     """Import what `reloaderd watch` needs all day, in a bare interpreter.
 
@@ -227,7 +245,11 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     """
     wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
     optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets", "config"}
-    optional |= {name for name in wanted if name.startswith("doctor") or f"reloaderd.{name}" in NOT_WHEN_IDLE}
+    optional |= {
+        name
+        for name in wanted
+        if name.startswith(("doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+    }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(
         # -S: what a site's .pth files import is not this project's doing; the path is handed over.

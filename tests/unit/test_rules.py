@@ -456,6 +456,15 @@ def test_on() -> None:
     assert rules.verdict("/p/a.py") == Verdict("restart", 0, "every file", "named /p")
 
 
+def test_on_with_a_notice_opens_what_git_ignores_as_a_restart_does() -> None:
+    files = {"/p/.gitignore": "*.mo\n/build/\n"}
+    rules = make(On("*.mo", "notify"), On("build/conf/*.yaml", "notify"), files=files)
+    assert rules.verdict("/p/de.mo") == Verdict("notify", 0, "--on *.mo=notify", "command line")
+    assert rules.verdict("/p/build/conf/a.yaml").action == "notify"
+    assert rules.verdict("/p/build/a.py").action == "ignore"
+    assert not rules.prunes("/p/build/conf")
+
+
 def test_on_is_the_strongest() -> None:
     rules = make(
         *(
@@ -630,7 +639,7 @@ PATTERNS = st.builds(Pattern, st.sampled_from(GLOBS), st.booleans())
 ONS = st.builds(
     On,
     st.sampled_from([glob for glob in GLOBS if glob[0] != "!"]),
-    st.sampled_from(["restart", "ignore", "signal"]),
+    st.sampled_from(["restart", "ignore", "signal", "notify"]),
 )
 LINES = st.lists(st.sampled_from([*GLOBS, "!build/", "!*/", "!*.py"]), max_size=4).map("\n".join)
 

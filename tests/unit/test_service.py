@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from signal import SIGUSR1, SIGUSR2
 
+import pytest
+
 from reloaderd.commands import Report, SignalChild
 from reloaderd.core.debounce import LOCK_CAP
+from reloaderd.core.notices import PATIENCE
+from reloaderd.core.reasons import NOT_HANDLED
 from reloaderd.core.supervisor import State
 from reloaderd.core.telling import ENVIRON_LIMIT, LISTED
-from reloaderd.events import KeeperDied, Kind
+from reloaderd.events import ChildTold, KeeperDied, Kind
 from reloaderd.settings import On, Pattern, RuleSettings
 from tests.support import model as op
 from tests.support.core import at_rest, only, reports
@@ -181,6 +185,132 @@ def test_no_signal_is_sent_where_nothing_runs() -> None:
     world.do(op.Save("/p/a.conf"))
     world.settle()
     assert runs(world) == 1
+
+
+def told_of(world: World) -> list[list[str]]:
+    return [list(one.paths) for one in world.told]
+
+
+NOTICES = RuleSettings(on=(On("*.mo", "notify"), On("*.conf", "signal", SIGUSR1)))
+
+
+def test_what_a_run_handles_is_told_once_and_nothing_restarts() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: []
+    world.do(op.Save("/p/a.mo"), op.Save("/p/b.mo"))
+    world.pause(60.0)
+    assert told_of(world) == [["/p/a.mo", "/p/b.mo"]]
+    assert (world.told[0].service, world.told[0].run) == ("web", 1)
+    assert runs(world) == 1
+    (changed,) = said(world, "changed")
+    assert (changed["action"], changed["rule"]) == ("notify", "--on *.mo=notify")
+
+
+def test_what_it_does_not_handle_restarts_it_and_the_line_says_why() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: ["/p/b.mo"]
+    world.do(op.Save("/p/a.mo"), op.Save("/p/b.mo"))
+    world.settle()
+    assert runs(world) == 2
+    assert len(told_of(world)) == 1
+    assert world.started[1].environ["RELOADERD_CHANGED"] == "/p/b.mo"
+    _, restart = said(world, "changed")
+    assert (restart["paths"], restart["action"]) == (["/p/b.mo"], "restart")
+    assert restart["rule"] == f"--on *.mo=notify{NOT_HANDLED}"
+
+
+def test_no_answer_in_time_restarts_it() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: None
+    world.do(op.Save("/p/a.mo"))
+    world.pause(PATIENCE - 0.5)
+    assert (len(told_of(world)), runs(world)) == (1, 1)
+    world.settle()
+    assert runs(world) == 2
+
+
+def test_a_late_answer_changes_nothing() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: None
+    world.do(op.Save("/p/a.mo"))
+    world.settle()
+    world.carry([ChildTold("web", 1, world.told[0].notice, ["/p/a.mo"])])
+    world.settle()
+    assert runs(world) == 2
+
+
+def test_an_answer_about_another_path_than_was_told_of_changes_nothing() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: ["/p/m.py"]
+    world.do(op.Save("/p/a.mo"))
+    world.settle()
+    assert runs(world) == 1
+
+
+def test_notices_and_signals_of_one_batch_are_both_sent() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: []
+    world.do(op.Save("/p/a.conf"), op.Save("/p/a.mo"))
+    world.pause(1.0)
+    assert told_of(world) == [["/p/a.mo"]]
+    assert said(world, "changed")[0]["action"] == "signal:USR1,notify"
+
+
+def test_a_restart_in_the_batch_makes_it_one_and_nothing_is_told() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: []
+    world.do(op.Save("/p/a.mo"), op.Save("/p/m.py"))
+    world.settle()
+    assert (told_of(world), runs(world)) == ([], 2)
+    assert world.started[1].environ["RELOADERD_CHANGED"] == "/p/a.mo\n/p/m.py"
+
+
+@pytest.mark.parametrize("patience", [0.0, 1.0, PATIENCE])
+def test_what_is_not_handled_counts_though_it_says_the_same_as_when_it_was_told_of(patience: float) -> None:
+    world = at_rest(*TREE, op.Save("/p/a.mo", "1"), rules=NOTICES, skip_unchanged=True)
+    world.handles = lambda paths: None if patience else paths
+    world.do(op.Save("/p/a.mo", "2"))
+    world.pause(patience)
+    if 0 < patience < PATIENCE:
+        world.do(op.Save("/p/a.conf"))  # with which all that is missing is read anew
+        world.pause(1.0)
+        world.carry([ChildTold("web", 1, world.told[0].notice, ["/p/a.mo"])])
+    world.settle()
+    assert runs(world) == 2
+
+
+def test_a_run_that_starts_meanwhile_has_seen_what_the_one_before_was_told_of() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.handles = lambda paths: None
+    world.do(op.Save("/p/a.mo"))
+    world.pause(1.0)
+    world.do(op.Save("/p/m.py"))
+    world.settle()
+    assert (len(told_of(world)), runs(world)) == (1, 2)
+
+
+def test_a_notice_starts_what_does_not_run() -> None:
+    world = at_rest(*TREE, rules=NOTICES, runs=[Manner(ends=0.0)])
+    world.do(op.Save("/p/a.mo"))
+    world.settle()
+    assert runs(world) == 2
+
+
+def test_a_dry_run_tells_nobody() -> None:
+    world = at_rest(*TREE, rules=NOTICES, dry_run=True)
+    world.do(op.Save("/p/a.mo"))
+    world.settle()
+    assert (told_of(world), runs(world)) == ([], 0)
+    assert [(one["action"], one["dry_run"]) for one in said(world, "changed")] == [("notify", True)]
+
+
+def test_a_run_that_writes_what_it_does_not_handle_is_slowed_down() -> None:
+    world = at_rest(*TREE, rules=NOTICES)
+    world.on_start = lambda service: world.do(op.Save("/p/a.mo"))
+    world.do(op.Save("/p/m.py"))
+    world.pause(10.0)
+    assert runs(world) < 12
+    assert [one["path"] for one in said(world, "warning")] == ["/p/a.mo"]
 
 
 def test_an_ignored_change_does_nothing() -> None:

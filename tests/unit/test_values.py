@@ -99,6 +99,7 @@ def test_signal_number_refuses(text: str) -> None:
         ("a=b.py=restart", On("a=b.py", "restart")),
         ("/conf/*=signal:USR1", On("/conf/*", "signal", signal.SIGUSR1)),
         ("x=signal:1", On("x", "signal", signal.SIGHUP)),
+        ("*.mo=notify", On("*.mo", "notify")),
     ],
 )
 def test_on(text: str, on: On) -> None:
@@ -110,7 +111,7 @@ def test_on(text: str, on: On) -> None:
     [
         *(("*.css", "GLOB=ACTION"), ("=ignore", "GLOB=ACTION"), ("x=", "no such action")),
         *(
-            ("x=notify", "no such action: notify"),
+            ("x=notify:TERM", "no such action: notify:TERM"),
             ("x=signal", "no such action"),
             ("x=ignore:TERM", "no such"),
         ),

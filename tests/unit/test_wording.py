@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reloaderd import wording
+from reloaderd.core.reasons import NOT_HANDLED
 from reloaderd.wording import Wording
 
 
@@ -54,12 +55,16 @@ def test_changed_says_what_it_does() -> None:
     paths = ["/w/a.css"]
     assert say("changed", paths=paths, action="signal:HUP") == "changed: a.css -> signal HUP"
     assert say("changed", paths=paths, action="ignore") == "changed: a.css -> ignored"
+    assert say("changed", paths=paths, action="notify") == "changed: a.css -> notify"
+    unhandled = {"rule": f"--on *.css=notify{NOT_HANDLED}", "action": "restart"}
+    assert say("changed", paths=paths, **unhandled).endswith(" -> restart, as the command did not handle it")
 
 
 def test_dry_run_says_what_it_would_do() -> None:
     paths = ["/w/a.css"]
     assert say("changed", paths=paths, dry_run=True) == "changed: a.css -> would restart"
     assert say("changed", paths=paths, dry_run=True, action="signal:HUP").endswith("-> would signal HUP")
+    assert say("changed", paths=paths, dry_run=True, action="notify").endswith("-> would notify")
     assert say("changed", paths=paths, dry_run=False) == "changed: a.css"
 
 

@@ -54,7 +54,7 @@ class Options:
         self.on = Patterns(base, _on_lines(settings.on, first=len(settings.patterns)))
         self.openers: dict[str, tuple[Line, bool]] = {}
         for line in (*self.patterns.lines, *self.on.lines):
-            if line.glob.depth != "anywhere" and line.action in (FILTER, "restart", "signal"):
+            if line.glob.depth != "anywhere" and line.action in (FILTER, "restart", "signal", "notify"):
                 self._opens(line)
 
     def opener(self, directory: str, name: str) -> tuple[Line, bool] | None:

@@ -31,7 +31,7 @@ EVERY_FILE = "every file"
 
 
 class Verdict(NamedTuple):
-    """What a change does: `action` is `restart`, `ignore` or `signal` (with `signum`).
+    """What a change does: `action` is `restart`, `ignore`, `notify` or `signal` (with `signum`).
 
     `rule` is the pattern or option as it is written, `origin` where it stands.
     """

@@ -1,0 +1,1 @@
+"""For frameworks: each imports its own only where that is loaded anyway."""
