@@ -161,7 +161,7 @@ class Modules:
             if kind is MODULE or path not in self._loaded:
                 self._loaded[path] = kind
             self._missing.discard(_prefix(path))
-        in_tree = self._is_counted(spelled)
+        in_tree = self._tree.has_file(spelled)
         watched = spelled if in_tree else file.path
         if watched in self._saw:  # another process of the run, or again
             if not _alike(self._saw[watched], file.stamp):
@@ -176,11 +176,6 @@ class Modules:
         self._saw[watched] = file.stamp
         self._anchored.add(watched)
         return [self._asks.anchor(watched)]
-
-    def _is_counted(self, path: str) -> bool:
-        """Whether the tree tells of changes of that file."""
-        node = self._tree.get(parent(path))
-        return node is not None and path.rpartition("/")[2] in node.files
 
     def _disown(self, path: str) -> None:
         """The run writes it by itself: what it read in it before is its own business."""
