@@ -15,7 +15,7 @@ EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
 
 NEEDED_ONCE = (
-    *("argparse", "gettext"),
+    *("argparse", "gettext", "locale"),
     *("reloaderd.cli", "reloaderd.options", "reloaderd.parsers", "reloaderd.values"),
 )
 """What only reads the command line: 0.6 MB that a daemon that runs all day has no use for."""

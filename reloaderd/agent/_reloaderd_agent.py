@@ -246,11 +246,6 @@ class Agent:
                 self.places.libraries.update((named, directory))
             return
         self._module(source, True)
-        if source not in self.modules:
-            # A loader of a language of its own: its sources are not named *.py.
-            path = _of_get_code("source_path")
-            if type(path) is str and path != source:
-                self._load(path)
 
     def _source(self, directory: str, name: str) -> "str | None":
         """The source of the compiled file `name` in `directory`, if its name is one of ours."""
@@ -280,7 +275,7 @@ class Agent:
         known = self.data.get(real)
         figures = numbers(state) if known is None else known[1]
         if compiled and state.st_ctime > time() - YOUNG:
-            seen = _of_get_code("st")
+            seen = _seen_by_importlib()
             if seen and (seen["mtime"] != state.st_mtime or seen.get("size", state.st_size) != state.st_size):
                 figures = CHANGED
         self.post.pending.append(("modules", entry(path, real, figures)))
@@ -330,8 +325,8 @@ class Agent:
         return True
 
 
-def _of_get_code(name: str) -> "Any":
-    """A local variable of importlib's get_code, if that is what opens a file now."""
+def _seen_by_importlib() -> "Any":
+    """The stat that importlib's get_code took of a source, if that is what opens a file now."""
     frame: FrameType | None = _getframe()
     while frame is not None and frame.f_code.co_filename == _FILE:
         frame = frame.f_back
@@ -339,7 +334,7 @@ def _of_get_code(name: str) -> "Any":
         frame = frame.f_back
     if frame is None or frame.f_code.co_name != "get_code" or frame.f_code.co_filename not in _IMPORTERS:
         return None
-    return frame.f_locals.get(name)
+    return frame.f_locals.get("st")
 
 
 def _is_ours(error: Exception) -> bool:

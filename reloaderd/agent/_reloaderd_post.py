@@ -4,8 +4,8 @@ Facts
 - unix(7): connect(2) to a SOCK_SEQPACKET socket whose queue is full is EAGAIN when it does not block, and a
   message is sent whole or not at all.  It stays in the queue when the sender closes or ends.
 - No descriptor is kept: a program that closes all of them, or that counts them, does not meet ours.
-- send(2) on a connection that the other side closed raises SIGPIPE, which a program may have set to its
-  default: MSG_NOSIGNAL.
+- send(2) on a connection that the other side closed may raise SIGPIPE, which a program may have set to its
+  default.  Linux raises none for SOCK_SEQPACKET; MSG_NOSIGNAL does not leave it to that.
 - list.append, list.pop and dict operations are atomic under the GIL and with the locks of a free-threaded
   build.  So there is no lock that a fork could leave taken: what two threads do at once is sent twice or
   counted wrongly, never lost.

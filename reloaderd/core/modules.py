@@ -35,6 +35,10 @@ HELLO = 5.0
 QUIET = 0.1
 """Seconds without news of a run until it is told how much is armed: imports come in bursts."""
 
+MOST = 50_000
+"""Paths of files, and of what was missing, that are kept for a run: twice what the largest programs load.  A
+child may say anything; with more than that everything counts."""
+
 MOST_AWAITED = 200
 """Places outside the roots that are watched because an import looked there in vain: two of them a module."""
 
@@ -124,22 +128,28 @@ class Modules:
         self.followed = True
         self._believed = True
         self._dismissed.clear()
+        self._libraries += event.libraries
+        too_much = len(self._loaded) + len(self._missing) > MOST
+        self._full = self._full or event.full or too_much
+        for path in event.own:
+            self._disown(path)
+        if too_much:
+            return []
+        if event.modules or event.data:
+            self._tell_at = now + QUIET
+        return self._take_in(event)
+
+    def _take_in(self, event: FilesLoaded) -> list[Command]:
         commands: list[Command] = []
         compare: list[str] = []
         for file in event.modules:
             commands += self._take(file, MODULE, compare)
         for file in event.data:
             commands += self._take(file, DATA, compare)
-        for path in event.own:
-            self._disown(path)
         for prefix in event.missing:
             commands += self._miss(prefix)
         if compare:
             commands.append(self._asks.examine(Why.LOADED, compare))
-        self._libraries += event.libraries
-        self._full = self._full or event.full
-        if event.modules or event.data:
-            self._tell_at = now + QUIET
         return commands
 
     def _take(self, file: Loaded, kind: str, compare: list[str]) -> list[Command]:
@@ -151,7 +161,7 @@ class Modules:
             if kind is MODULE or path not in self._loaded:
                 self._loaded[path] = kind
             self._missing.discard(_prefix(path))
-        in_tree = self._is_counted(spelled)
+        in_tree = self._tree.has_file(spelled)
         watched = spelled if in_tree else file.path
         if watched in self._saw:  # another process of the run, or again
             if not _alike(self._saw[watched], file.stamp):
@@ -166,11 +176,6 @@ class Modules:
         self._saw[watched] = file.stamp
         self._anchored.add(watched)
         return [self._asks.anchor(watched)]
-
-    def _is_counted(self, path: str) -> bool:
-        """Whether the tree tells of changes of that file."""
-        node = self._tree.get(parent(path))
-        return node is not None and path.rpartition("/")[2] in node.files
 
     def _disown(self, path: str) -> None:
         """The run writes it by itself: what it read in it before is its own business."""

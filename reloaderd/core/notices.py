@@ -1,4 +1,4 @@
-"""What a run was told of, and what is to be done about it where it did not handle that.
+"""What a run is told of: by signals, and by notices, which it may not handle.
 
 Rules:
 - A notice that is not answered within `PATIENCE` was not handled, nor was one of which nobody took notice.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from reloaderd.commands import Command, TellChild
+from reloaderd.commands import Command, SignalChild, TellChild
 from reloaderd.core.batch import Batch
 from reloaderd.core.reasons import NOT_HANDLED
 from reloaderd.core.rules import Verdict
@@ -65,6 +65,12 @@ class Notices:
     def deadline(self) -> float | None:
         """When the oldest one is overdue."""
         return min((notice.due for notice in self._open.values()), default=None)
+
+
+def signals(service: str, run: int, batch: Batch) -> list[Command]:
+    """Send the run each signal that the batch asks for, once."""
+    signums = dict.fromkeys(verdict.signum for _, verdict in batch.by_action("signal"))
+    return [SignalChild(service, run, signum, "child") for signum in signums]
 
 
 def _restart(verdict: Verdict) -> Verdict:

@@ -11,17 +11,23 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from reloaderd.commands import Command, Digest
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
-from reloaderd.core.digests import SLICE, Digests
 from reloaderd.core.gate import Gate
 from reloaderd.core.supervisor import Supervisor
 from reloaderd.core.telling import unchanged
 from reloaderd.core.watchtree import WatchTree
 from reloaderd.events import Digested, SyntaxChecked
 from reloaderd.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from reloaderd.core.digests import Digests
+
+SLICE = 200
+"""Files that are read for a comparison before anything else has its turn: as many as of core.digests."""
 
 
 class Passage:
@@ -31,7 +37,7 @@ class Passage:
         self, settings: ServiceSettings, supervisor: Supervisor, tree: WatchTree, debounce: Debounce
     ) -> None:
         self.gate = Gate(settings, supervisor)
-        self.digests = Digests(settings.name, tree, self._waits) if settings.skip_unchanged else None
+        self.digests: Digests | None = None
         self.signals: Batch | None = None
         """What came through that is no restart; to be taken."""
         self._settings = settings
@@ -41,6 +47,10 @@ class Passage:
         self._number = 0
         self._left: list[str] = []  # paths that are still to be compared
         self._same: set[str] = set()
+        if settings.skip_unchanged:
+            from reloaderd.core.digests import Digests
+
+            self.digests = Digests(settings.name, tree, self._waits)
 
     @property
     def busy(self) -> bool:

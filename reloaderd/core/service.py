@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reloaderd.commands import Command, Report, SignalChild
+from reloaderd.commands import Command, Report
+from reloaderd.core.announcer import Announcer
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
-from reloaderd.core.notices import Notices, Unhandled
+from reloaderd.core.notices import Notices, Unhandled, signals
 from reloaderd.core.passage import Passage
+from reloaderd.core.rewalk import OVERFLOWED, Rewalk
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
-from reloaderd.core.telling import changed, environ, storm, watching
+from reloaderd.core.telling import changed, environ, storm
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
-    Anchored,
-    Armed,
     ChildEnded,
     ChildStarted,
     ChildTold,
@@ -33,29 +33,19 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     EventsLost,
-    Examined,
-    FileDetached,
     FilesLoaded,
     KeeperDied,
     Kind,
     LimitRead,
     Looked,
-    MountsChanged,
     RepositoryFound,
     RunGone,
     StartFailed,
     SyntaxChecked,
     WatchEnded,
-    WatchMoved,
     WatchStale,
 )
 from reloaderd.settings import ServiceSettings
-
-REWALK_PAUSE = 1.0
-"""Seconds between two looks at everything, however often the queue overflows."""
-
-COVER_QUIET = 0.2
-"""Seconds after which it is told that something else is polled: a tree is armed anew in slices (20 ms)."""
 
 
 class Service:
@@ -64,9 +54,10 @@ class Service:
     def __init__(self, settings: ServiceSettings, source: str, late: float) -> None:
         """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
         self.settings = settings
-        self._source = source
         self._late = late
         self.watcher = Watcher(settings)
+        self._announcer = Announcer(settings, self.watcher, source)
+        self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings)
         self.notices = Notices(settings.name)
@@ -78,9 +69,6 @@ class Service:
         self._since: float | None = None
         self._held_said = False
         self._delayed = False
-        self._rewalk_at: float | None = None
-        self._cover_at: float | None = None  # when to tell that something else is polled
-        self._rewalked = -REWALK_PAUSE
 
     # Events
 
@@ -96,9 +84,8 @@ class Service:
         self._collect(now)
         if not self._ready and not self.watcher.busy:
             return commands + self._watching(now)
-        if self._ready and self.watcher.coverage.changed:
-            self.watcher.coverage.changed = False
-            self._cover_at = now + COVER_QUIET
+        if self._ready:
+            self._announcer.note(now)
         return commands
 
     def _dispatch(self, event: Event, now: float) -> list[Command]:
@@ -111,10 +98,10 @@ class Service:
                 return watcher.entry_changed(event, self.debounce.batch)
             case WatchEnded():
                 self.debounce.unlock(event.watch, now)
-                return watcher.watch_ended(event)
+                return watcher.handle(event, now)
             case WatchStale():
-                self._source = event.source
-                return watcher.watch_stale(event)
+                self._announcer.source = event.source
+                return watcher.handle(event, now)
             case Looked():
                 self.debounce.looked(event.settled)
                 return []
@@ -123,7 +110,7 @@ class Service:
             case EventsLost():
                 watcher.lose_track()
                 self.passage.lose_track()
-                self._rewalk_at = max(now, self._rewalked + REWALK_PAUSE)
+                self._rewalk.lose(now)
                 return []
             case RepositoryFound():
                 if event.locked:
@@ -145,29 +132,11 @@ class Service:
             case Digested():
                 return self.passage.digested(event, now)
             case KeeperDied():
-                return self._keeper_died(now)
+                return self.supervisor.keeper_died(now)
             case FilesLoaded():
                 return self._loaded(event, now) if event.run == self.supervisor.run else []
             case _:
-                return self._watch(event, now)
-
-    def _watch(self, event: Event, now: float) -> list[Command]:
-        """What is the watcher's business alone."""
-        match event:
-            case Armed():
-                return self.watcher.armed(event, now)
-            case Anchored():
-                return self.watcher.anchored(event, now)
-            case Examined():
-                return self.watcher.examined(event, now)
-            case WatchMoved():
-                return self.watcher.watch_moved(event)
-            case MountsChanged():
-                return self.watcher.mounts_changed(event)
-            case FileDetached():
-                return self.watcher.file_detached(event)
-            case _:
-                return []
+                return watcher.handle(event, now)
 
     def _lock(self, event: EntryChanged, now: float) -> None:
         if event.kind in (Kind.CREATED, Kind.ARRIVED):
@@ -180,14 +149,6 @@ class Service:
         commands = self.watcher.modules.loaded(event, now)
         self.passage.gate.python = self.watcher.modules.python
         return commands
-
-    def _keeper_died(self, now: float) -> list[Command]:
-        run = self.supervisor.run
-        name = self.settings.name
-        text = "the process that keeps the child was killed, and the child with it"
-        commands: list[Command] = [Report("warning", name, {"text": text})]
-        commands += self.supervisor.child(ChildEnded(name, run, -9, 0), now)
-        return commands + self.supervisor.child(RunGone(name, run), now)
 
     def _collect(self, now: float) -> None:
         """Hand the changes that the watcher found to the debounce."""
@@ -211,18 +172,11 @@ class Service:
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
-        self.watcher.coverage.settle(self.watcher.is_watched)
-        commands = [watching(self.settings, self.watcher, self._source), *self.watcher.coverage.complain()]
+        commands = self._announcer.announce()
         if self.settings.dry_run:
             self._found((), now)
             return commands
         return commands + self.supervisor.change(now)
-
-    def _covered(self) -> list[Command]:
-        """Something is polled that was not, or the other way round."""
-        news = self.watcher.coverage.settle(self.watcher.is_watched)
-        told = [watching(self.settings, self.watcher, self._source)] if news else []
-        return [*told, *self.watcher.coverage.complain()]
 
     # Starting
 
@@ -258,9 +212,9 @@ class Service:
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
-        instants = [self.supervisor.deadline, self.watcher.deadline, self._rewalk_at, self._cover_at]
-        instants.append(self.notices.deadline)
-        instants.append(self.passage.deadline(now, self._rewalk_at is None))
+        instants = [self.supervisor.deadline, self.watcher.deadline, self.notices.deadline]
+        instants += [self._rewalk.deadline, self._announcer.deadline]
+        instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
             instants.append(self.debounce.deadline(now))
             if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
@@ -270,7 +224,7 @@ class Service:
     def _settles(self) -> bool:
         """Whether a batch may settle: not before all is looked at again, where events were lost."""
         closing = self.supervisor.state in (State.CLOSING, State.CLOSED)
-        return self._ready and not closing and self._rewalk_at is None and not self.passage.busy
+        return self._ready and not closing and not self._rewalk.pending and not self.passage.busy
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due."""
@@ -278,14 +232,11 @@ class Service:
         self._not_handled(self.notices.overdue(now), now)
         if self._settles():
             commands += self._settle(now)
-        if self._rewalk_at is not None and now >= self._rewalk_at:
-            self._rewalk_at, self._rewalked = None, now
+        if self._rewalk.due(now):
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
-        if self._cover_at is not None and now >= self._cover_at:
-            self._cover_at = None
-            commands += self._covered()
-        commands += self.passage.tick(now, self._rewalk_at is None)
+        commands += self._announcer.tick(now)
+        commands += self.passage.tick(now, not self._rewalk.pending)
         commands += self.watcher.tick(now)
         self._collect(now)
         return commands
@@ -318,8 +269,11 @@ class Service:
         commands = self.gate.tick(now)
         if self.passage.signals:
             batch, self.passage.signals = self.passage.signals, None
-            notices = [] if self.settings.dry_run else self.notices.tell(self.supervisor.run, batch, now)
-            commands += [changed(self.settings, batch, "tell"), *self._signals(batch), *notices]
+            commands.append(changed(self.settings, batch, "tell"))
+            if not self.settings.dry_run:
+                run = self.supervisor.run
+                commands += signals(self.settings.name, run, batch) if self.supervisor.alive else []
+                commands += self.notices.tell(run, batch, now)
             self._found(batch.paths, now + SETTLING)
         if not self.gate.open:
             return commands
@@ -333,13 +287,6 @@ class Service:
         self.debounce.restarted(now)
         return commands + self.supervisor.change(now)
 
-    def _signals(self, batch: Batch) -> list[Command]:
-        if self.settings.dry_run or not self.supervisor.alive:
-            return []
-        signums = dict.fromkeys(verdict.signum for _, verdict in batch.by_action("signal"))
-        name, run = self.settings.name, self.supervisor.run
-        return [SignalChild(name, run, signum, "child") for signum in signums]
-
     def _not_handled(self, changes: Unhandled, now: float) -> None:
         """The run was told of these and did not deal with them: it must not go on as it was."""
         for path, verdict in changes:
@@ -351,8 +298,3 @@ class Service:
             return 0.0
         late = self._late if self.watcher.coverage else 0.0
         return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)
-
-
-OVERFLOWED = (
-    "the kernel dropped events (more than fs.inotify.max_queued_events at once); looking at everything again"
-)

@@ -136,6 +136,13 @@ class Supervisor:
             return self._child_ended(event, now)
         return self._over(now)
 
+    def keeper_died(self, now: float) -> list[Command]:
+        """The process that keeps the child was killed, and all that it kept."""
+        name = self._settings.name
+        told = self._warning("the process that keeps the child was killed, and the child with it")
+        ended = self.child(ChildEnded(name, self.run, -9, 0), now)
+        return [told, *ended, *self.child(RunGone(name, self.run), now)]
+
     # What it does about it
 
     def _handle(self, what: Input, now: float) -> list[Command]:

@@ -3,7 +3,6 @@
 Rules (DESIGN 6.1):
 - A root that is gone takes its pending changes with it and is waited for: what counts is that it is back.
 - Events were lost: everything is compared with what is known of it.
-- Other mounts are there: so is what they cover or lay bare.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from reloaderd.core.changes import NAMING, Change
 from reloaderd.core.directories import Directories
 from reloaderd.core.entries import BatchView, Entries
 from reloaderd.core.modules import Modules
-from reloaderd.core.paths import is_below, join, parent
+from reloaderd.core.paths import is_below, parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules
+from reloaderd.core.upheavals import Upheavals
 from reloaderd.events import (
     Anchored,
     Armed,
     EntryChanged,
+    Event,
     Examined,
     FileDetached,
     Kind,
@@ -50,6 +51,9 @@ class Watcher:
         self._repositories = self._directories.repositories
         self._ignore_files = self._directories.ignore_files
         self.modules = Modules(settings, self._directories, self._roots, self.rules, self._asks)
+        self._upheavals = Upheavals(
+            settings, self._directories, self._roots, self.rules, self._asks, self._look, self.look_everywhere
+        )
         self._armed_roots: set[str] = set()
         self.tree = self._directories.tree
         self.coverage = self._directories.coverage
@@ -87,6 +91,28 @@ class Watcher:
         told += self._directories.tick(now) + self.modules.tick(now)
         return told + ([] if self._directories.lost else self._stamps.tick(now))
 
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """What follows from an event that is the business of nobody else."""
+        match event:
+            case Armed():
+                return self.armed(event, now)
+            case Anchored():
+                return self.anchored(event, now)
+            case Examined():
+                return self.examined(event, now)
+            case WatchEnded():
+                return self._upheavals.watch_ended(event)
+            case WatchMoved():
+                return self._upheavals.watch_moved(event)
+            case WatchStale():
+                return self._upheavals.watch_stale(event)
+            case MountsChanged():
+                return self._upheavals.mounts_changed(event)
+            case FileDetached():
+                return self._upheavals.file_detached(event)
+            case _:
+                return []
+
     # What it knows
 
     @property
@@ -116,11 +142,7 @@ class Watcher:
 
     def is_watched(self, path: str) -> bool:
         """Whether it is a directory or a file of the tree, a root, or a module from elsewhere."""
-        return path in self.tree or path in self._roots or path in self.modules or self._is_file(path)
-
-    def _is_file(self, path: str) -> bool:
-        node = self.tree.get(parent(path))
-        return node is not None and path.rpartition("/")[2] in node.files
+        return path in self.tree or path in self._roots or path in self.modules or self.tree.has_file(path)
 
     def take_changes(self) -> list[Change]:
         """What was found and not taken yet."""
@@ -215,61 +237,6 @@ class Watcher:
         for path in self._roots.anchors.through(event.watch, event.name):
             commands += self._on_the_way(path, event, in_batch)
         return commands + self._entries.changed(event, in_batch)
-
-    def watch_ended(self, event: WatchEnded) -> list[Command]:
-        """The kernel dropped a watch that is still needed: an unmount, or a deletion told out of turn."""
-        paths = self._roots.anchors.resting_on(event.watch)
-        nodes = [node.path for node in self.tree.lose(event.watch)]
-        roots = [path for path in nodes if path in self._roots]
-        for root in roots:
-            self._roots.suspect(root)
-        commands: list[Command] = [self._look(path) for path in dict.fromkeys([*paths, *roots])]
-        commands += self._repositories.lock_gone(event.watch)
-        rest = [path for path in nodes if path not in roots]
-        return [*commands, self._asks.arm(Why.LOST, rest)] if rest else commands
-
-    def watch_moved(self, event: WatchMoved) -> list[Command]:
-        """A directory on the way to a path went away itself."""
-        looks: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
-        return looks + self._repositories.lock_gone(event.watch)
-
-    def file_detached(self, event: FileDetached) -> list[Command]:
-        """A file that is mounted by itself was replaced where it comes from."""
-        paths = [join(node.path, event.name) for node in self.tree.at(event.watch)]
-        paths += self._roots.anchors.through(event.watch, event.name)
-        text = "is mounted by itself and was replaced: it is the old file still (mount its directory instead)"
-        return [
-            self._warning(f"{path} {text}") for path in paths if self.rules.verdict(path).action != "ignore"
-        ]
-
-    def watch_stale(self, event: WatchStale) -> list[Command]:
-        """Another source may have room for this directory now, or it is another directory."""
-        commands: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
-        commands += self._repositories.lock_gone(event.watch)
-        paths = [node.path for node in self.tree.at(event.watch)]
-        return [*commands, self._asks.arm(Why.STALE, paths)] if paths else commands
-
-    def mounts_changed(self, event: MountsChanged) -> list[Command]:
-        """Another file system may be at some of the paths, and another directory or file with it."""
-        commands: list[Command] = [self._look(path) for path in self._roots.anchors.paths()]
-        commands += self._repositories.look_below(event.points)
-        for root in self._roots.paths:
-            real = self._roots.real(root)
-            if any(is_below(real, point) for point in event.points):
-                commands += self._mount_changed(root)  # the same directory, maybe, with other mounts below
-                continue
-            for point in event.points:
-                if is_below(point, real):
-                    commands += self._mount_changed(join(root, point[len(real.rstrip("/")) + 1 :]))
-        if self._follow_links:  # which may lead there from anywhere
-            commands += self.look_everywhere()
-        return commands
-
-    def _mount_changed(self, path: str) -> list[Command]:
-        if path in self.tree:
-            return [self._asks.arm(Why.LOST, [path])]
-        above = parent(path)  # of a file that is mounted by itself
-        return [self._asks.arm(Why.STALE, [above])] if self._is_file(path) else []
 
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)

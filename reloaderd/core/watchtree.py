@@ -118,6 +118,11 @@ class WatchTree:
         del node.files[name]
         return True
 
+    def has_file(self, path: str) -> bool:
+        """Whether a file that counts is known there."""
+        node, name = self.locate(path)
+        return node is not None and name in node.files
+
     def stamp(self, path: str) -> int | None:
         """How the file at `path` looked; None where that is not known."""
         node, name = self.locate(path)

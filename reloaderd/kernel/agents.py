@@ -2,23 +2,13 @@
 
     a connection  any number of packets, then its end; nothing is answered, unless the first packet says
                   {"service", "run", "listen": true}: then the rest is a matter of kernel.listeners
-    a packet      a JSON object of at most LONGEST bytes, with any of these keys
-        service, run   whose process it is: of every packet
-        python         the interpreter, in the first packet of a process
-        modules, data  lists of [path, real path or "" if it is the same, dev, ino, size, mtime_ns, ctime_ns];
-                       numbers that are all 0 stand for a file that could not be looked at
-        own, missing   lists of paths
-        libraries      a number
-        full           true, once there was more than may be told
+    a packet      a JSON object of at most LONGEST bytes: kernel.packets
 
 Facts
 - unix(7): a SOCK_SEQPACKET connection keeps the bounds of packets and their order, and what was sent can be
   read after the sender closed its end or died; SO_PEERCRED tells who connected.
 - connect(2) of a socket that does not block says EAGAIN when as many wait to be accepted as `listen` allows
   (net.core.somaxconn, 4096): the child keeps what it has to say, and never waits for us.
-- sockaddr_un.sun_path holds 107 bytes and a NUL.
-- A child may say anything: all of it is data, checked by type and length, and goes no further than to
-  stat(2) and to inotify.
 - The module socket takes 1.5 ms and 0.6 MB more than the C module below it; `_socket` has had the same names
   since Python 2.6.
 """
@@ -26,16 +16,13 @@ Facts
 from __future__ import annotations
 
 import _socket
-import errno
 import os
 import select
-import stat
 from collections.abc import Container, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reloaderd.events import ChildTold, Event, FilesLoaded, Loaded
-from reloaderd.kernel.reach import PATH_MAX
+from reloaderd.events import ChildTold, Event
+from reloaderd.kernel.runtime import runtime_directory
 
 if TYPE_CHECKING:
     from reloaderd.kernel.listeners import Listeners
@@ -46,8 +33,8 @@ LONGEST = 65_536
 BACKLOG = 4096
 """Connections that may wait: net.core.somaxconn is as much since Linux 5.4."""
 
-AT_ONCE = 64
-"""Connections read before anything else has its turn."""
+AT_ONCE = 256
+"""Packets read before anything else has its turn."""
 
 PENDING = 256
 """Connections kept that have not said all yet: a child that was stopped between two calls."""
@@ -133,7 +120,7 @@ class Agents:
         return events
 
     def _accept(self, events: list[Event]) -> None:
-        for _ in range(AT_ONCE):
+        while len(events) < AT_ONCE:
             try:
                 fd, _ = self._listener._accept()
             except OSError:  # EAGAIN: that was all; EMFILE: not now
@@ -151,18 +138,20 @@ class Agents:
 
     def _take(self, connection: Any, events: list[Event]) -> None:
         """Read what a connection has to say by now."""
-        for _ in range(AT_ONCE):
+        from reloaderd.kernel import packets
+
+        while len(events) < AT_ONCE:
             try:
                 data = connection.recv(LONGEST + 1)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
-            said = _said(data) if data else None
+            said = packets.parse(data) if 0 < len(data) <= LONGEST else None
             if said is not None and said.get("listen") is True:
                 self._hand_over(connection, said)
                 return
-            event = _event(said, self.forgetful) if said is not None else None
+            event = packets.event_of(said, self.forgetful) if said is not None else None
             if event is None:
                 self._drop(connection)
                 return
@@ -194,43 +183,6 @@ def without_agent(environ: dict[str, str]) -> dict[str, str]:
     return {**others, "PYTHONPATH": rest} if rest else others
 
 
-def runtime_directory() -> str:
-    """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
-
-    What was left there by one that was killed is removed.  Raises OSError.
-    """
-    uid = os.geteuid()
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and len(os.fsencode(given)) <= 64 and os.access(given, os.W_OK | os.X_OK):
-        directory = os.path.join(given, "reloaderd")
-    else:
-        directory = f"/tmp/reloaderd-{uid}"
-    try:
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        pass
-    look = os.lstat(directory)
-    if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
-        raise PermissionError(13, "is not a directory of this user's alone", directory)
-    for name in os.listdir(directory):
-        if name.startswith("agent-"):
-            _remove_stale(os.path.join(directory, name))
-    return directory
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens to any more."""
-    probe = _new_socket()
-    try:
-        probe.connect(path)
-    except OSError as error:
-        if error.errno == errno.ECONNREFUSED:
-            with suppress(FileNotFoundError):  # another one has just done so
-                os.unlink(path)
-    finally:
-        probe.close()
-
-
 def _new_socket() -> Any:
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
     return _socket.socket(_socket.AF_UNIX, kind)
@@ -241,70 +193,3 @@ def _is_ours(connection: Any) -> bool:
     credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
     uid = int.from_bytes(credentials[4:8], "little")
     return uid == os.geteuid()
-
-
-# What a child says
-
-
-def _said(data: bytes) -> dict[str, Any] | None:
-    """One packet, whose process it is of being known; None for what nobody sends who means it."""
-    import json  # where no Python child runs it is never needed
-
-    if len(data) > LONGEST:
-        return None
-    try:
-        said = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    known = type(said) is dict and type(said.get("service")) is str and type(said.get("run")) is int
-    return said if known else None
-
-
-def _event(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | None:
-    """The event of one packet of an agent; None for one that no agent sends."""
-    try:
-        return FilesLoaded(
-            said["service"],
-            said["run"],
-            _text(said.get("python", "")),
-            [_loaded(item, forgetful) for item in said.get("modules", ())],
-            [_loaded(item, forgetful) for item in said.get("data", ())],
-            [_path(item) for item in said.get("own", ())],
-            [_path(item) for item in said.get("missing", ())],
-            _number(said.get("libraries", 0)),
-            said.get("full") is True,
-        )
-    except (ValueError, TypeError):
-        return None
-
-
-def _loaded(item: Any, forgetful: Container[int]) -> Loaded:
-    from reloaderd.kernel.files import stamp_of
-
-    path, real, device, inode, size, mtime, ctime = item
-    path = _path(path)
-    real = _path(real) if real else path
-    numbers = [_number(one) for one in (device, inode, size, mtime, ctime)]
-    if not any(numbers):
-        return Loaded(path, real, None)
-    return Loaded(path, real, stamp_of(0 if device in forgetful else inode, size, mtime, ctime, False))
-
-
-def _path(value: Any) -> str:
-    text = _text(value)
-    if not text.startswith("/") or len(text) > PATH_MAX:
-        raise ValueError("no path")
-    return text
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str or "\0" in value:
-        raise ValueError("no text")
-    os.fsencode(value)  # lone surrogates that stand for no byte raise a ValueError, too
-    return value
-
-
-def _number(value: Any) -> int:
-    if type(value) is not int:
-        raise ValueError("no number")
-    return value

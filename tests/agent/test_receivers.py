@@ -81,14 +81,24 @@ def test_one_that_refuses(program: Program) -> None:
 
 
 def test_one_that_hangs_up(program: Program) -> None:
-    """The program has SIGPIPE at its default, as many a command has."""
+    """Before anything is sent, and the program has SIGPIPE at its default, as many a command has."""
     program.receiver.close()
     program.address += "2"
     program.receiver = HangsUp(program.address)
-    for number in range(300):
+    for number in range(10):
         program.write(f"m{number}.py")
-    code = "import signal; signal.signal(13, signal.SIG_DFL)\nfor n in range(300): __import__('m%d' % n)"
-    program.code(code)
+    code = (
+        f"import gc, select, signal, _socket; {FIND}\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "class Slow(_socket.socket):\n"
+        "    def connect(self, address):\n"
+        "        super().connect(address)\n"
+        "        poll = select.poll(); poll.register(self.fileno(), select.POLLRDHUP); poll.poll()\n"
+        "agent.post.send.__globals__['socket'] = Slow\n"
+        "for n in range(10): __import__('m%d' % n)\n"
+        "print(len([1 for kind, text in agent.post.pending if kind == 'modules']))\n"
+    )
+    assert program.code(code) == "10\n"
 
 
 class HangsUp(Receiver):

@@ -270,13 +270,22 @@ def name_of(pid: int) -> str:
 @pytest.mark.only("inotify", reason="nothing here is about changes")
 def test_a_command_whose_python_is_not_known(place: Place, watch: Watch) -> None:
     build(place.tree, {"m.py": "x = 1\n"})
-    command = ["sh", "-c", f"exec {sys.executable} -c 'import time; time.sleep(1000)'"]
-    daemon = watch("--gate=syntax", command=command, warnings=True)
+    daemon = watch("--gate=syntax", command=["sh", "-c", "exec sleep 1000"], warnings=True)
     for run in (2, 3):
         edits.write(place.tree / "m.py", f"x = ({run}\n")
         daemon.wait_event("restarted", run=run)
     (warning,) = daemon.named("warning")
     assert "which Python sh -c" in warning["text"]
+
+
+@pytest.mark.only("inotify", reason="nothing here is about changes")
+def test_a_python_behind_a_shell_is_known_once_it_runs(place: Place, watch: Watch) -> None:
+    build(place.tree, {"app.py": SERVE, "m.py": "x = 1\n"})
+    daemon = watch("--gate=syntax", command=["sh", "-c", f"{sys.executable} app.py; true"])
+    daemon.wait(lambda: daemon.named("armed"), "what it has loaded")
+    save(daemon, place.tree / "m.py", "x = (\n")
+    edits.write(place.tree / "m.py", "x = 2\n")
+    daemon.wait_event("restarted", run=2)
 
 
 @pytest.mark.only("inotify", reason="nothing here is about changes")

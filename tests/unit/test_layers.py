@@ -56,7 +56,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
-    "kernel.agents": {"kernel.files", "kernel.listeners"},
+    "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
@@ -67,6 +67,7 @@ SIBLINGS = {
     "kernel.keeper": {"kernel.spawn"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.packets": {"kernel.files"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -87,7 +88,7 @@ NOT_WHEN_IDLE = {
     *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
     *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.kernel.dry"),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.listeners"),
-    "reloaderd.kernel.poller",
+    *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
 

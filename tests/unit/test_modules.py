@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reloaderd.core.modules import HELLO, MOST_AWAITED
+from reloaderd.core.modules import HELLO, MOST, MOST_AWAITED
 from reloaderd.settings import On, Pattern, RuleSettings
 from tests.support import model as op
 from tests.support.core import at_rest, reports
@@ -289,6 +289,17 @@ def test_what_was_dismissed_and_then_loaded_is_not_compared_with_what_it_was_bef
     world.say(modules=["/p/main.py"], data=["/p/page.html"])
     world.settle()
     assert restarts(world, op.Save("/p/page.html", "one")) == 0
+
+
+def test_what_a_run_may_have_loaded_is_bounded() -> None:
+    world = exact()
+    for first in range(0, MOST + 5000, 5000):
+        world.say(missing=[f"/p/{number}" for number in range(first, first + 5000)])
+        world.settle()
+    world.say(modules=["/lib/near.py"])
+    world.settle()
+    assert not holds(world, "/lib")
+    assert restarts(world, op.Save("/p/page.html")) == 1
 
 
 # Imports that found nothing

@@ -463,7 +463,7 @@ def test_a_watch_that_ended_out_of_turn_is_made_again() -> None:
 
 
 def test_the_end_of_a_watch_that_nobody_knows_is_passed_over() -> None:
-    assert Watcher(service()).watch_ended(WatchEnded(99)) == []
+    assert Watcher(service()).handle(WatchEnded(99), 0.0) == []
 
 
 def test_a_second_path_to_the_same_inode_is_one_watch_and_two_changes() -> None:
@@ -582,7 +582,7 @@ def waiting_watcher() -> Watcher:
 
 
 def test_other_mounts_may_change_any_way_to_a_root_and_to_an_ignore_file() -> None:
-    commands = waiting_watcher().mounts_changed(MountsChanged(["/where/the/link/leads"]))
+    commands = waiting_watcher().handle(MountsChanged(["/where/the/link/leads"]), 0.0)
     assert [one.path for one in only(commands, Anchor)] == ["/q", "/.gitignore"]
 
 
@@ -594,7 +594,7 @@ def test_lost_events_may_have_told_of_any_way_to_a_root_and_to_an_ignore_file() 
 @pytest.mark.parametrize("point", ["/w/p", "/w"])
 def test_a_mount_of_the_same_directory_over_a_root_may_hide_other_mounts_below(point: str) -> None:
     watcher = resting().engine.services["web"].watcher
-    commands = watcher.mounts_changed(MountsChanged([point, "/w/p/a"]))
+    commands = watcher.handle(MountsChanged([point, "/w/p/a"]), 0.0)
     assert only(commands, Arm) == [Arm("web", Why.LOST, ["/w/p"])]
 
 
@@ -602,7 +602,7 @@ def test_other_mounts_may_bring_another_repository() -> None:
     watcher = Watcher(service())
     for path in ("/p", "/p/a", "/p/b"):
         watcher.repository_found(RepositoryFound("web", path, 1, "index.lock", False, []))
-    commands = watcher.mounts_changed(MountsChanged(["/p/a"]))
+    commands = watcher.handle(MountsChanged(["/p/a"]), 0.0)
     assert [one.path for one in only(commands, FindRepository)] == ["/p/a"]
 
 

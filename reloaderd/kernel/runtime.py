@@ -1,0 +1,56 @@
+"""The directory of this user's own in which reloaderd has its sockets.
+
+Facts
+- sockaddr_un.sun_path holds 107 bytes and a NUL.
+- A socket that nobody listens on any more refuses connections (connect(2): ECONNREFUSED) and stays.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import stat
+from contextlib import suppress
+
+LONGEST = 64
+"""Bytes of XDG_RUNTIME_DIR with which the names of our sockets still fit."""
+
+
+def runtime_directory() -> str:
+    """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
+
+    What was left there by one that was killed is removed.  Raises OSError.
+    """
+    uid = os.geteuid()
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given.startswith("/") and len(os.fsencode(given)) <= LONGEST and os.access(given, os.W_OK | os.X_OK):
+        directory = os.path.join(given, "reloaderd")
+    else:
+        directory = f"/tmp/reloaderd-{uid}"
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        pass
+    look = os.lstat(directory)
+    if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
+        raise PermissionError(13, "is not a directory of this user's alone", directory)
+    for name in os.listdir(directory):
+        if name.startswith("agent-"):
+            _remove_stale(os.path.join(directory, name))
+    return directory
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens to any more."""
+    probe = _socket.socket(
+        _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    )
+    try:
+        probe.connect(path)
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED:
+            with suppress(FileNotFoundError):  # another one has just done so
+                os.unlink(path)
+    finally:
+        probe.close()
