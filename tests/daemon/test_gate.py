@@ -249,6 +249,19 @@ def test_an_end_while_a_check_hangs(place: Place, under: Callable[..., Daemon]) 
 
 
 @pytest.mark.only("inotify", reason="nothing here is about changes")
+def test_a_keeper_that_is_killed_during_a_check(place: Place, under: Callable[..., Daemon]) -> None:
+    """What is checked was for a run that is gone: it does not wait, and the check does not stay."""
+    daemon = under(wrapper(place, "exec sleep 1000"), warnings=True)
+    edits.write(place.tree / "m.py", "x = (\n")
+    daemon.wait(lambda: "sleep" in map(name_of, procfs.marked(place.mark)), "a check")
+    stat = procfs.stat(daemon.wait_event("started")["pid"])
+    assert stat is not None
+    procfs.kill(stat.ppid, signal.SIGKILL)
+    daemon.wait_event("started", run=2, limit=8.0)
+    assert "sleep" not in map(name_of, procfs.marked(place.mark))
+
+
+@pytest.mark.only("inotify", reason="nothing here is about changes")
 def test_an_interpreter_that_went(place: Place, under: Callable[..., Daemon]) -> None:
     python = wrapper(place, ":")
     daemon = under(python, warnings=True)
