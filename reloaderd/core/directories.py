@@ -64,7 +64,7 @@ class Directories:
         self._rules = rules
         self._asks = asks
         self._warned: set[str] = set()
-        self._unarmed: dict[str, None] = {}  # directories to try again
+        self._unarmed: dict[str, bool] = {}  # directories to try again; False: one may be armed, not listed
         self.deadline: float | None = None
         """When to."""
         self._twins: dict[int, list[str]] = {}  # watch -> other paths to the directory, by followed links
@@ -184,15 +184,15 @@ class Directories:
         """Try again what there was no room for, and what was not there for a moment."""
         if self.deadline is None or now < self.deadline:
             return []
-        paths, self._unarmed, self.deadline = list(self._unarmed), {}, None
-        paths = [path for path in paths if self._is_wanted(path)]
+        unarmed, self._unarmed, self.deadline = self._unarmed, {}, None
+        paths = [path for path, listed in unarmed.items() if self._is_wanted(path, listed)]
         return [self._asks.arm(Why.STALE, paths)] if paths else []
 
-    def _is_wanted(self, path: str) -> bool:
-        """Whether there may be a directory that is not armed, as far as was told since."""
+    def _is_wanted(self, path: str, listed: bool) -> bool:
+        """Whether there may be a directory that is not armed or not `listed`, as far as was told since."""
         known = self.tree.get(path)
         if known is not None or path in self._roots:
-            return known is None or known.watch < 0
+            return known is None or known.watch < 0 or not listed
         above, name = self.tree.get(parent(path)), path.rpartition("/")[2]
         if above is None or (name in above.files and not self._follow_links) or self._rules.prunes(path):
             return False
@@ -206,7 +206,7 @@ class Directories:
             if why is not Why.STALE:
                 # Maybe a directory above was elsewhere for a moment, and all below it is what it was: nothing
                 # else than the way to the root is told then.
-                self._unarmed[listing.path] = None
+                self._unarmed[listing.path] = True
                 self.deadline = now + PAUSE
             return commands
         commands = self.forget(listing.path)
@@ -214,7 +214,7 @@ class Directories:
         about = listing.path
         if listing.error in PASSING:
             about = errno.errorcode[listing.error]  # it is the same for all: one warning
-            self._unarmed[listing.path] = None
+            self._unarmed[listing.path] = False
             self.deadline = now + PAUSE
         if about in self._warned:
             return commands

@@ -6,12 +6,7 @@ Rules:
 - As soon as it is watched it is compared with how the child saw it: a difference is a change.
 - A run that has not told of anything yet has loaded nothing; what the one before it had loaded is held on to
   until the next but one, and counts while no run is alive.
-- With `--exact` only what is loaded counts, and what a failed import looked for, while a run is alive that
-  tells of itself.  That one will is believed for a while where the one before did; if it does not, what was
-  dismissed in the meantime counts after all.
-- What was made and dismissed counts after all when an import turns out to have looked for it before.
-- Dismissing a change of a file that is not known to be loaded is safe even if the child's word for it is on
-  its way: it was sent before the file was read, and tells how the file looked then.
+- With `--exact` nothing else does: core.exact.
 """
 
 from __future__ import annotations
@@ -22,15 +17,13 @@ from reloaderd.commands import Command, Report
 from reloaderd.core.asks import Asks
 from reloaderd.core.changes import Change
 from reloaderd.core.directories import Directories
-from reloaderd.core.paths import join, parent
+from reloaderd.core.exact import Exact
+from reloaderd.core.paths import parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
 from reloaderd.core.rules.sources import COMMAND_LINE, DEFAULTS
 from reloaderd.events import Anchored, Examined, FilesLoaded, Kind, Loaded, Stamp, Why
 from reloaderd.settings import ServiceSettings
-
-HELLO = 5.0
-"""Seconds in which a run that is followed has said so: Python needs 20 ms, a wrapper that builds more."""
 
 QUIET = 0.1
 """Seconds without news of a run until it is told how much is armed: imports come in bursts."""
@@ -41,12 +34,6 @@ child may say anything; with more than that everything counts."""
 
 MOST_AWAITED = 200
 """Places outside the roots that are watched because an import looked there in vain: two of them a module."""
-
-MOST_MADE = 1000
-"""New files of a run that were dismissed and are remembered."""
-
-ENDINGS = (".py", ".pyc", ".so")
-"""What an import finds: importlib.machinery.all_suffixes() ends in these."""
 
 MODULE, DATA = "module", "data"
 
@@ -63,12 +50,8 @@ class Modules:
     ) -> None:
         self.python = ""
         """The interpreter of the process that was the first of its run to tell of itself."""
-        self.followed = False
-        """Whether the present run has."""
-        self.alive = False
-        """Whether there is one; kept by the service."""
+        self.exact = Exact(settings.name, settings.exact)
         self._name = settings.name
-        self._exact = settings.exact
         self._directories = directories
         self._tree = directories.tree
         self._stamps = directories.stamps
@@ -76,21 +59,14 @@ class Modules:
         self._rules = rules
         self._asks = asks
         self._run = 0
-        self._begun = 0.0
-        self._believed = False  # the run before was followed
         self._loaded: dict[str, str] = {}  # path, as whoever spells it -> MODULE or DATA
         self._former: dict[str, str] = {}
         self._count: Counter[str] = Counter()
         self._libraries = 0
-        self._full = False
-        self._missing: set[str] = set()  # modules without their endings
         self._awaited: set[str] = set()  # what would be there if they were found, outside the roots
         self._former_awaited: set[str] = set()
         self._anchored: set[str] = set()
         self._saw: dict[str, Stamp | None] = {}  # how the run saw what is watched
-        self._dismissed: dict[str, Change] = {}  # before the run told of itself
-        self._made: dict[str, Change] = {}  # dismissed, too, but new
-        self._warned = not settings.exact
         self._tell_at: float | None = None
 
     def __contains__(self, path: str) -> bool:
@@ -100,17 +76,14 @@ class Modules:
 
     def begin(self, run: int, now: float) -> list[Command]:
         """A run is about to start; let go of what neither it nor the one before has loaded."""
-        if self.followed:
+        if self.exact.followed:
             self._former, self._former_awaited = self._loaded, self._awaited
             self._loaded, self._awaited = {}, set()
-        self._believed = self._believed or self.followed
-        self._run, self._begun, self.followed = run, now, False
-        self._missing.clear()
+        self.exact.begin(now)
+        self._run = run
         self._saw.clear()
-        self._dismissed.clear()
-        self._made.clear()
         self._count.clear()
-        self._libraries, self._full, self._tell_at = 0, False, None
+        self._libraries, self._tell_at = 0, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
             self._anchored.discard(path)
@@ -123,14 +96,12 @@ class Modules:
 
     def loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         """A process of the present run told of itself."""
-        if event.python and not self.followed:
+        if event.python and not self.exact.followed:
             self.python = event.python
-        self.followed = True
-        self._believed = True
-        self._dismissed.clear()
+        self.exact.told()
         self._libraries += event.libraries
-        too_much = len(self._loaded) + len(self._missing) > MOST
-        self._full = self._full or event.full or too_much
+        too_much = len(self._loaded) + self.exact.looked_for > MOST
+        self.exact.full = self.exact.full or event.full or too_much
         for path in event.own:
             self._disown(path)
         if too_much:
@@ -160,7 +131,7 @@ class Modules:
         for path in {file.path, file.real, spelled or file.path}:
             if kind is MODULE or path not in self._loaded:
                 self._loaded[path] = kind
-            self._missing.discard(_prefix(path))
+            self.exact.found(path)
         in_tree = self._tree.has_file(spelled)
         watched = spelled if in_tree else file.path
         if watched in self._saw:  # another process of the run, or again
@@ -186,9 +157,7 @@ class Modules:
     def _miss(self, prefix: str) -> list[Command]:
         """An import found nothing here."""
         spelled = self._roots.spelled(prefix)
-        self._missing.add(spelled or prefix)
-        found = [path for path in self._made if self._is_looked_for(path)]
-        self._directories.changes += [self._made.pop(path) for path in found]
+        self._directories.changes += self.exact.missed(spelled or prefix)
         if parent(spelled or prefix) in self._tree or len(self._awaited) >= MOST_AWAITED:
             return []
         commands: list[Command] = []
@@ -239,19 +208,16 @@ class Modules:
         """What a change does; what is dismissed too early is remembered."""
         verdict = self.verdict(change.path, now)
         if verdict is NOT_LOADED:
-            if not self.followed:
-                self._dismissed[change.path] = change
-            if not change.existed and len(self._made) < MOST_MADE:
-                self._made[change.path] = change
+            self.exact.dismiss(change)
         return verdict
 
     def verdict(self, path: str, now: float) -> Verdict:
         """What a change of `path` does by now."""
-        kind = self._loaded.get(path) or ("" if self.alive else self._former.get(path, ""))
+        kind = self._loaded.get(path) or ("" if self.exact.alive else self._former.get(path, ""))
         verdict = self._verdict(path, kind)
-        if not self._exact or not self.alive or verdict.action == "ignore" or not self._filters(now):
+        if verdict.action == "ignore" or not self.exact.dismisses(now):
             return verdict
-        if kind or path in self._roots or _is_explicit(verdict) or self._is_looked_for(path):
+        if kind or path in self._roots or _is_explicit(verdict) or self.exact.is_looked_for(path):
             return verdict
         return NOT_LOADED
 
@@ -260,34 +226,16 @@ class Modules:
         verdict = self._rules.verdict(path)
         if verdict.action != "ignore" or _is_explicit(verdict):
             return verdict
-        if kind is MODULE or (kind is DATA and self._exact and _is_of_git(verdict)):
+        if kind is MODULE or (kind is DATA and self.exact.on and _is_of_git(verdict)):
             return LOADED
         return LOOKED_FOR if path in self._awaited or path in self._former_awaited else verdict
-
-    def _filters(self, now: float) -> bool:
-        """Whether what is loaded is known well enough to go by."""
-        return not self._full and (self.followed or (self._believed and now < self._begun + HELLO))
-
-    def _is_looked_for(self, path: str) -> bool:
-        """Whether an import that failed would have found this, or something that it is in."""
-        if not self._missing:
-            return False
-        if path.endswith(ENDINGS) and _prefix(path) in self._missing:
-            return True
-        while path != "/":
-            path = parent(path)
-            if path in self._missing:
-                return True
-        return False
 
     # Time
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        waits = self.alive and not self.followed and (self._dismissed or not self._warned)
-        instants = (self._tell_at, self._begun + HELLO if waits else None)
-        return min((at for at in instants if at is not None), default=None)
+        return min((at for at in (self._tell_at, self.exact.deadline) if at is not None), default=None)
 
     def tick(self, now: float) -> list[Command]:
         """Tell how much is armed; and that a run which was believed to tell of itself does not."""
@@ -296,20 +244,9 @@ class Modules:
             self._tell_at = None
             fields = {"run": self._run, "modules": self._count[MODULE], "data": self._count[DATA]}
             commands.append(Report("armed", self._name, {**fields, "libraries": self._libraries}))
-        if self.alive and not self.followed and now >= self._begun + HELLO:
-            self._believed = False
-            self._directories.changes += self._dismissed.values()
-            self._dismissed.clear()
-            if not self._warned:
-                self._warned = True
-                commands.append(Report("warning", self._name, {"text": NOT_FOLLOWED}))
-        return commands
-
-
-NOT_FOLLOWED = (
-    "--exact: the command does not tell what it loads, so every file counts"
-    " (it is no Python of 3.8 or later, runs with -I, -E or -S, or lost PYTHONPATH on its way)"
-)
+        changes, told = self.exact.tick(now)
+        self._directories.changes += changes
+        return commands + told
 
 
 def _alike(seen: Stamp | None, stamp: Stamp | None) -> bool:
@@ -326,10 +263,3 @@ def _is_of_git(verdict: Verdict) -> bool:
     """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
     origin = verdict.origin
     return bool(origin) and origin not in (COMMAND_LINE, DEFAULTS) and ".reloaderdignore:" not in origin
-
-
-def _prefix(path: str) -> str:
-    """A module's file, or the `__init__` of a package, without its endings."""
-    directory, _, name = path.rpartition("/")
-    stem = name.partition(".")[0]
-    return directory if stem == "__init__" else join(directory or "/", stem)

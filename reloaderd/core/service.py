@@ -79,7 +79,7 @@ class Service:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         commands = self._dispatch(event, now) + self._go_through(now)
-        self.watcher.modules.alive = self.supervisor.alive
+        self.watcher.modules.exact.alive = self.supervisor.alive
         self.debounce.keep_locks(self.watcher.lock_name, now)
         self._collect(now)
         if not self._ready and not self.watcher.busy:

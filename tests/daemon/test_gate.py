@@ -185,7 +185,10 @@ def script(path: Path, *lines: str) -> str:
 
 
 def wrapper(place: Place, check: str) -> str:
-    """An interpreter that runs the command as Python does, and behaves as `check` says in a check (-E)."""
+    """An interpreter that runs the command as Python does, and behaves as `check` says in a check (-E).
+
+    With `--no-modules`, or the one behind it would tell of itself.
+    """
     return script(
         place.scratch / "python3",
         "#!/bin/sh",
@@ -230,7 +233,7 @@ def test_it_is_the_childs_python_that_decides(place: Place, under: Callable[...,
 
 @pytest.mark.only("inotify", reason="nothing here is about changes")
 def test_an_interpreter_that_hangs(place: Place, under: Callable[..., Daemon]) -> None:
-    daemon = under(wrapper(place, "exec sleep 1000"), warnings=True)
+    daemon = under(wrapper(place, "exec sleep 1000"), "--no-modules", warnings=True)
     edits.write(place.tree / "m.py", "x = (\n")
     assert "10 s" in daemon.wait_event("warning")["text"]
     daemon.wait_event("restarted", run=2)
@@ -239,7 +242,7 @@ def test_an_interpreter_that_hangs(place: Place, under: Callable[..., Daemon]) -
 
 @pytest.mark.only("inotify", reason="nothing here is about changes")
 def test_an_end_while_a_check_hangs(place: Place, under: Callable[..., Daemon]) -> None:
-    daemon = under(wrapper(place, "exec sleep 1000"))
+    daemon = under(wrapper(place, "exec sleep 1000"), "--no-modules")
     edits.write(place.tree / "m.py", "x = (\n")
     daemon.wait(lambda: "sleep" in map(name_of, procfs.marked(place.mark)), "a check")
     at = procfs.marked(place.mark)
@@ -249,9 +252,22 @@ def test_an_end_while_a_check_hangs(place: Place, under: Callable[..., Daemon]) 
 
 
 @pytest.mark.only("inotify", reason="nothing here is about changes")
+def test_a_keeper_that_is_killed_during_a_check(place: Place, under: Callable[..., Daemon]) -> None:
+    """What is checked was for a run that is gone: it does not wait, and the check does not stay."""
+    daemon = under(wrapper(place, "exec sleep 1000"), "--no-modules", warnings=True)
+    edits.write(place.tree / "m.py", "x = (\n")
+    daemon.wait(lambda: "sleep" in map(name_of, procfs.marked(place.mark)), "a check")
+    stat = procfs.stat(daemon.wait_event("started")["pid"])
+    assert stat is not None
+    procfs.kill(stat.ppid, signal.SIGKILL)
+    daemon.wait_event("started", run=2, limit=8.0)
+    assert "sleep" not in map(name_of, procfs.marked(place.mark))
+
+
+@pytest.mark.only("inotify", reason="nothing here is about changes")
 def test_an_interpreter_that_went(place: Place, under: Callable[..., Daemon]) -> None:
     python = wrapper(place, ":")
-    daemon = under(python, warnings=True)
+    daemon = under(python, "--no-modules", warnings=True)
     os.rename(python, python + "-away")
     edits.write(place.tree / "m.py", "x = (\n")
     assert "no such file" in daemon.wait_event("warning")["text"]

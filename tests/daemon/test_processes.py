@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch, probe_command, reloaderd
-from tests.support.places import Place, build
+from tests.support.places import REPOSITORY, Place, build
 from tests.support.waiting import LIMIT
 
 ALONE = """
@@ -259,7 +259,7 @@ def test_pr16_directory_is_missing_at_the_restart(place: Place, watch: Watch) ->
 def test_li10_too_few_descriptors_at_the_start(place: Place) -> None:
     """Wherever they run out: one line that names the limit, or it runs."""
     ends = set()
-    for number in range(6, 16):
+    for number in range(6, 20):
         done = subprocess.run(
             ["prlimit", f"--nofile={number}", *reloaderd(place), "watch", "--on-exit=exit", "--", "true"],
             cwd=place.tree,
@@ -420,6 +420,8 @@ def test_pr28_environment(locale: str | None, place: Place, watch: Watch) -> Non
     daemon = watch(environ={**given, **SPOKEN_TO})
     environ = procfs.environ(daemon.starts[0].pid)
     mine = {name: value for name, value in daemon.environ.items() if name not in SPOKEN_TO}
+    agent = {name: environ.pop(name) for name in ("PYTHONPATH", "RELOADERD_AGENT")}
+    assert agent["PYTHONPATH"] == str(REPOSITORY / "reloaderd/agent")
     assert {name: environ[name] for name in environ if name not in ADDED} == mine
     assert {name: environ[name] for name in ADDED} == {
         "RELOADERD": "tree",

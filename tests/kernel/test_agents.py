@@ -25,10 +25,10 @@ HELLO = {"service": "web", "run": 3}
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A short one, as the real one is: the path of a socket holds 107 bytes, and tmp_path may be longer."""
-    with tempfile.TemporaryDirectory(prefix="rd-", dir="/tmp") as directory:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        yield Path(directory)
+    """A path that is short enough for a socket in it, as `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
+        yield Path(path)
 
 
 @pytest.fixture

@@ -184,7 +184,18 @@ def test_nothing_is_left_behind_and_nothing_is_executed(make: Make, tmp_path: Pa
 
 
 def test_nothing_is_imported_from_here(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("sys", "os", "io", "codecs", "encodings", "warnings", "site", "sitecustomize", "idna"):
+    for name in (
+        "sys",
+        "os",
+        "io",
+        "codecs",
+        "encodings",
+        "warnings",
+        "site",
+        "sitecustomize",
+        "stringprep",
+        "re",
+    ):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.py").write_text("# coding: idna\nx = 1\ny = 1 is 1\n")

@@ -85,9 +85,10 @@ OF_EVERY_PYTHON = {
 
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
-    *("json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
-    *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.kernel.dry"),
-    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.listeners"),
+    *("hashlib", "json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+    *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.excerpt"),
+    *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
+    *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reloaderd.core.modules import HELLO, MOST, MOST_AWAITED
+from reloaderd.core.exact import HELLO
+from reloaderd.core.modules import MOST, MOST_AWAITED
 from reloaderd.settings import On, Pattern, RuleSettings
 from tests.support import model as op
 from tests.support.core import at_rest, reports
