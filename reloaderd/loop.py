@@ -20,6 +20,7 @@ from signal import SIGCHLD, SIGCONT
 from typing import TYPE_CHECKING, Any
 
 from reloaderd import commands as do
+from reloaderd.adapters import Tell, new_agents, new_child, new_compilers
 from reloaderd.answers import ANSWERS
 from reloaderd.core.engine import Engine
 from reloaderd.core.reasons import SHORT_OF, start_failure
@@ -33,31 +34,16 @@ from reloaderd.events import (
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.agents import Agents, without_agent
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays, working_directory
+from reloaderd.kernel.agents import Agents
+from reloaderd.kernel.child import Child, become_subreaper, reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
-from reloaderd.kernel.spawn import given_environment
 from reloaderd.kernel.terminal import Terminal, TerminalGone
-from reloaderd.settings import ServiceSettings, Settings
+from reloaderd.settings import Settings
 
 if TYPE_CHECKING:
-    from reloaderd.kernel.compiler import Compiler
-
-Tell = Callable[[do.Report], None]
-
-NOT_PASSED_ON = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "RELOADERD_AGENT",
-)
-"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
-which another reloaderd, whose child we are, has its children speak to it."""
+    pass
 
 
 def run(settings: Settings, console: Any) -> tuple[int, int]:
@@ -67,10 +53,10 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
     """
     children: dict[str, Child] = {}
     ready = False
-    agents = _agents(settings, console.report)
+    agents = new_agents(settings.services, console.report)
     try:
         become_subreaper()
-        children.update((one.name, _keeper(one, agents)) for one in settings.services if not one.dry_run)
+        children.update((one.name, new_child(one, agents)) for one in settings.services if not one.dry_run)
         with (
             Signals() as signals,
             Terminal() as terminal,
@@ -89,50 +75,6 @@ def run(settings: Settings, console: Any) -> tuple[int, int]:
             child.close()
         if agents is not None:
             agents.close()
-
-
-def _agents(settings: Settings, tell: Tell) -> Agents | None:
-    """What Python children speak to, if any of them is to be followed."""
-    followed = [one for one in settings.services if _speaks(one) and not one.dry_run]
-    if not followed:
-        return None
-    try:
-        return Agents()
-    except OSError as error:
-        text = f"Python children are not listened to: {error.filename}: {error.strerror}"
-        for service in followed:
-            tell(do.Report("warning", service.name, {"text": text}))
-        return None
-
-
-def _speaks(service: ServiceSettings) -> bool:
-    """Whether its children may have something to say: what they load, or that they listen."""
-    return service.modules or any(on.action == "notify" for on in service.rules.on)
-
-
-def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
-    environ = _environ(service)
-    if agents is not None and _speaks(service):
-        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots, follow=service.modules)
-    return Child(service.name, service.command, service.chdir, environ)
-
-
-def _environ(service: ServiceSettings) -> dict[str, str]:
-    """What every run of the service gets."""
-    given = given_environment()
-    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
-    return without_agent({**environ, **dict(service.environ)})
-
-
-def _compilers(services: Sequence[ServiceSettings]) -> dict[str, Compiler]:
-    """Of those that have a gate."""
-    gated = [one for one in services if one.gate is not None and not one.dry_run]
-    if not gated:
-        return {}
-    from reloaderd.kernel.compiler import Compiler
-
-    here = working_directory()
-    return {one.name: Compiler(one.name, one.command, one.chdir or here, _environ(one)) for one in gated}
 
 
 class Loop:
@@ -158,7 +100,7 @@ class Loop:
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
         self._mounts = Mounts()
-        self._compilers = _compilers(settings.services)
+        self._compilers = new_compilers(settings.services)
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
         self._agents = agents
