@@ -120,10 +120,9 @@ class Loop:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
         self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name, late)
-        self._adapters = [self._signals, self._mounts, self._source, *self._children.values()]
-        self._adapters += self._compilers.values()
-        if self._agents is not None:
-            self._adapters.append(self._agents)
+        # the agents come before the source: a child tells what it opens before it does anything to it
+        self._adapters = [self._signals, self._mounts, *([self._agents] if self._agents is not None else [])]
+        self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()
         self._carry(self._engine.start())

@@ -301,9 +301,8 @@ class Agent:
             self._overflow()
             return
         self.own.add(real)
-        known = self.data.get(real)
-        if known is not None:
-            self.post.pending.append(("own", quote(known[0])))
+        known = self.data.get(real)  # and if not by this process, then maybe by another of the run
+        self.post.pending.append(("own", quote(known[0] if known is not None else real)))
 
     def _overflow(self) -> None:
         """Say once that not everything is said."""

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.asks import Asks
@@ -61,6 +62,7 @@ class Modules:
         self._run = 0
         self._loaded: dict[str, str] = {}  # path, as whoever spells it -> MODULE or DATA
         self._former: dict[str, str] = {}
+        self._own: set[str] = set()  # what it writes by itself
         self._count: Counter[str] = Counter()
         self._libraries = 0
         self._awaited: set[str] = set()  # what would be there if they were found, outside the roots
@@ -83,6 +85,7 @@ class Modules:
         self._run = run
         self._saw.clear()
         self._count.clear()
+        self._own.clear()
         self._libraries, self._tell_at = 0, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
@@ -100,10 +103,8 @@ class Modules:
             self.python = event.python
         self.exact.told()
         self._libraries += event.libraries
-        too_much = len(self._loaded) + self.exact.looked_for > MOST
+        too_much = len(self._loaded) + len(self._own) + self.exact.looked_for > MOST
         self.exact.full = self.exact.full or event.full or too_much
-        for path in event.own:
-            self._disown(path)
         if too_much:
             return []
         if event.modules or event.data:
@@ -126,6 +127,8 @@ class Modules:
     def _take(self, file: Loaded, kind: str, compare: list[str]) -> list[Command]:
         """Take in one file; adds to `compare` the path to look at, where it is watched already."""
         spelled = self._roots.spelled(file.real)
+        if kind is DATA and not self._own.isdisjoint((file.path, file.real, spelled)):
+            return []
         if file.real not in self._loaded:
             self._count[kind] += 1
         for path in {file.path, file.real, spelled or file.path}:
@@ -148,11 +151,17 @@ class Modules:
         self._anchored.add(watched)
         return [self._asks.anchor(watched)]
 
-    def _disown(self, path: str) -> None:
-        """The run writes it by itself: what it read in it before is its own business."""
-        for one in (path, self._roots.spelled(path)):
-            if self._loaded.get(one) is DATA:
-                del self._loaded[one]
+    def disowned(self, own: Iterable[str]) -> list[str]:
+        """The run writes these by itself: that it read them, too, is its own business.
+
+        Returns what does not count any more because of that.
+        """
+        paths = {spelling for path in own for spelling in (path, self._roots.spelled(path)) if spelling}
+        self._own |= paths
+        data = [path for path in paths if self._loaded.get(path) is DATA]
+        for path in data:
+            del self._loaded[path]
+        return data if self.exact.on else []
 
     def _miss(self, prefix: str) -> list[Command]:
         """An import found nothing here."""

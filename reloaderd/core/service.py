@@ -147,6 +147,8 @@ class Service:
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         commands = self.watcher.modules.loaded(event, now)
+        for path in self.watcher.modules.disowned(event.own):
+            self.debounce.batch.discard(path)  # it is that write, whose event was read before the word for it
         self.passage.gate.python = self.watcher.modules.python
         return commands
 

@@ -274,6 +274,20 @@ def test_data_that_the_command_writes_itself_does_not_count() -> None:
     assert restarts(world, op.Save("/p/main.py")) == 1  # but a module does
 
 
+def test_one_process_may_write_what_another_reads() -> None:
+    world = exact()
+    world.say(own=["/p/page.html"])
+    world.say(data=["/p/page.html"])
+    world.settle()
+    assert restarts(world, op.Save("/p/page.html")) == 0
+
+
+def test_that_it_does_may_be_told_after_the_event_of_its_write() -> None:
+    world = exact(data=["/p/page.html"])
+    world.say(own=["/p/page.html"])
+    assert restarts(world, op.Save("/p/page.html")) == 0
+
+
 def test_what_there_was_too_much_of_to_tell_counts() -> None:
     world = exact()
     world.say(full=True)
