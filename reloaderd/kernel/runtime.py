@@ -36,7 +36,9 @@ def runtime_directory() -> str:
     if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
         raise PermissionError(13, "is not a directory of this user's alone", directory)
     for name in os.listdir(directory):
-        if name.startswith("agent-"):
+        pid = name.removeprefix("agent-").partition("-")[0]
+        # one that lives is not woken by a question, unless it is in a namespace where its number is another
+        if name.startswith("agent-") and not os.path.exists(f"/proc/{pid}"):
             _remove_stale(os.path.join(directory, name))
     return directory
 

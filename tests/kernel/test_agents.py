@@ -202,7 +202,7 @@ def test_nobody_else_can_reach_it_and_nothing_is_left(runtime: Path) -> None:
 
 def test_what_a_killed_one_left_is_removed_and_nothing_else(runtime: Path) -> None:
     with Agents() as living:
-        dead = runtime / "reloaderd/agent-1-dead"
+        dead = runtime / "reloaderd/agent-4194305-dead"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(dead))
         listener.close()
