@@ -221,8 +221,8 @@ class FilesLoaded(NamedTuple):
     `python` is its interpreter, said once by each process, before all else; '' otherwise.  `modules` are
     files whose code it runs, `data` others below a root that it opened for reading, `own` those of them that
     it opened for writing since.  `missing` is where imports found nothing: paths of modules without their
-    endings.  `libraries` counts files of the standard library and of site-packages; with `full` there was
-    more to tell than it may.
+    endings; `absent` are files below a root that it would have read.  `libraries` counts files of the
+    standard library and of site-packages; with `full` there was more to tell than it may.
     """
 
     service: str
@@ -232,6 +232,7 @@ class FilesLoaded(NamedTuple):
     data: Sequence[Loaded]
     own: Sequence[str]
     missing: Sequence[str]
+    absent: Sequence[str]
     libraries: int
     full: bool
 

@@ -20,7 +20,7 @@ from posix import O_DIRECTORY, O_PATH, lstat
 from time import time
 
 from _reloaderd_follow import Followers  # type: ignore[import-not-found]
-from _reloaderd_paths import CHANGED, Places, absolute, entry, may_hold, numbers, text  # type: ignore[import-not-found]
+from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
@@ -79,6 +79,7 @@ class Agent:
         self.data: dict[str, tuple[str, str]] = {}  # by real path: the path as it was seen, its stat
         self.own: set[str] = set()
         self.missing: set[str] = set()
+        self.absent: set[str] = set()  # real paths of data that was not there to be read
         self.full = False
         self.places = Places(roots, _STANDARD)
         self.tag = "." + (sys.implementation.cache_tag or "/")
@@ -283,7 +284,10 @@ class Agent:
 
     def _read(self, path: str) -> None:
         found = self.places.look(path)
-        if found is None or found[0] in self.data or found[0] in self.own:
+        if found is None:
+            self._lacked(path)
+            return
+        if found[0] in self.data or found[0] in self.own:
             return
         if len(self.data) >= DATA:
             self._overflow()
@@ -292,6 +296,18 @@ class Agent:
         figures = numbers(state)
         self.post.pending.append(("data", entry(path, real, figures)))
         self.data[real] = path, figures
+
+    def _lacked(self, path: str) -> None:
+        """Note data that is not there: a program may remember that for as long as it runs."""
+        directory, _, name = path.rpartition("/")
+        real = self.places.directory(directory)[0] + "/" + name
+        if real in self.absent or real in self.own or not is_absent(real):
+            return
+        if len(self.absent) >= MISSING:
+            self._overflow()
+            return
+        self.post.pending.append(("absent", quote(real)))
+        self.absent.add(real)
 
     def _written(self, real: str) -> None:
         real = self.places.end(real)

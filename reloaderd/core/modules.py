@@ -7,6 +7,8 @@ Rules:
 - A run that has not told of anything yet has loaded nothing; what the one before it had loaded is held on to
   until the next but one, and counts while no run is alive.
 - With `--exact` nothing else does: core.exact.
+- What was absent and is made by the run itself is told as its own before it is there; so what was made before
+  it was known to be absent waits for that word.
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ MOST = 50_000
 child may say anything; with more than that everything counts."""
 
 MOST_AWAITED = 200
-"""Places outside the roots that are watched because an import looked there in vain: two of them a module."""
+"""Places of which the trees do not tell that are watched because something was looked for there in vain."""
 
 MODULE, DATA = "module", "data"
 
 LOADED = Verdict("restart", 0, "loaded by the command", "")
-LOOKED_FOR = Verdict("restart", 0, "an import looked for it", "")
+LOOKED_FOR = Verdict("restart", 0, "looked for by the command", "")
 NOT_LOADED = Verdict("ignore", 0, "--exact: not loaded by the command", COMMAND_LINE)
 
 
@@ -65,11 +67,12 @@ class Modules:
         self._own: set[str] = set()  # what it writes by itself
         self._count: Counter[str] = Counter()
         self._libraries = 0
-        self._awaited: set[str] = set()  # what would be there if they were found, outside the roots
+        self._awaited: set[str] = set()  # what would be there if they were found, where no tree tells of it
         self._former_awaited: set[str] = set()
         self._anchored: set[str] = set()
         self._saw: dict[str, Stamp | None] = {}  # how the run saw what is watched
         self._tell_at: float | None = None
+        self._remember_at: float | None = None
 
     def __contains__(self, path: str) -> bool:
         return path in self._anchored
@@ -86,7 +89,7 @@ class Modules:
         self._saw.clear()
         self._count.clear()
         self._own.clear()
-        self._libraries, self._tell_at = 0, None
+        self._libraries, self._tell_at, self._remember_at = 0, None, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
             self._anchored.discard(path)
@@ -109,6 +112,8 @@ class Modules:
             return []
         if event.modules or event.data:
             self._tell_at = now + QUIET
+        if event.absent:
+            self._remember_at = now + QUIET
         return self._take_in(event)
 
     def _take_in(self, event: FilesLoaded) -> list[Command]:
@@ -120,6 +125,10 @@ class Modules:
             commands += self._take(file, DATA, compare)
         for prefix in event.missing:
             commands += self._miss(prefix)
+        for path in event.absent:
+            commands += self._lack(path)
+        if event.missing:
+            self._directories.changes += self.exact.remembered()
         if compare:
             commands.append(self._asks.examine(Why.LOADED, compare))
         return commands
@@ -158,19 +167,35 @@ class Modules:
         """
         paths = {spelling for path in own for spelling in (path, self._roots.spelled(path)) if spelling}
         self._own |= paths
-        data = [path for path in paths if self._loaded.get(path) is DATA]
-        for path in data:
-            del self._loaded[path]
-        return data if self.exact.on else []
+        taken = [path for path in paths if self._loaded.get(path) is DATA or self.exact.is_absent(path)]
+        for path in taken:
+            self._loaded.pop(path, None)
+            self._awaited.discard(path)
+            self.exact.found(path)
+        return taken if self.exact.on else []
 
     def _miss(self, prefix: str) -> list[Command]:
         """An import found nothing here."""
         spelled = self._roots.spelled(prefix)
-        self._directories.changes += self.exact.missed(spelled or prefix)
-        if parent(spelled or prefix) in self._tree or len(self._awaited) >= MOST_AWAITED:
+        self.exact.missed(spelled or prefix)
+        source = (spelled or prefix) + ".py"
+        if parent(source) in self._tree and not _is_overruled(self._rules.verdict(source)):
+            return []
+        return self._await(prefix, prefix + ".py")
+
+    def _lack(self, path: str) -> list[Command]:
+        """The run would have read that."""
+        path = self._roots.spelled(path) or path
+        self.exact.lacked(path)
+        is_ignored = self.exact.on and _is_of_git(self._rules.verdict(path))
+        return self._await(path) if is_ignored and parent(path) in self._tree else []
+
+    def _await(self, *paths: str) -> list[Command]:
+        """Hold on to what the tree would not tell of."""
+        if len(self._awaited) >= MOST_AWAITED:
             return []
         commands: list[Command] = []
-        for path in (prefix, prefix + ".py"):
+        for path in paths:
             self._awaited.add(path)
             if path not in self._anchored:
                 self._anchored.add(path)
@@ -183,7 +208,8 @@ class Modules:
         """One of the paths that are held on to here was found, or found missing."""
         path = event.path
         loaded = path in self._loaded or path in self._former
-        here = event.identity is not None and (loaded or event.is_dir is not path.endswith(".py"))
+        is_file = path.endswith(".py") or self.exact.is_absent(path)
+        here = event.identity is not None and (loaded or event.is_dir is not is_file)
         if found is Found.FIRST and here and loaded:
             self._stamps.add_root(path)
             return [self._asks.examine(Why.LOADED, [path])]
@@ -233,7 +259,7 @@ class Modules:
     def _verdict(self, path: str, kind: str) -> Verdict:
         """By the rules, and by what it is loaded as."""
         verdict = self._rules.verdict(path)
-        if verdict.action != "ignore" or _is_explicit(verdict):
+        if not _is_overruled(verdict):
             return verdict
         if kind is MODULE or (kind is DATA and self.exact.on and _is_of_git(verdict)):
             return LOADED
@@ -244,7 +270,8 @@ class Modules:
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return min((at for at in (self._tell_at, self.exact.deadline) if at is not None), default=None)
+        instants = (self._tell_at, self._remember_at, self.exact.deadline)
+        return min((at for at in instants if at is not None), default=None)
 
     def tick(self, now: float) -> list[Command]:
         """Tell how much is armed; and that a run which was believed to tell of itself does not."""
@@ -253,6 +280,9 @@ class Modules:
             self._tell_at = None
             fields = {"run": self._run, "modules": self._count[MODULE], "data": self._count[DATA]}
             commands.append(Report("armed", self._name, {**fields, "libraries": self._libraries}))
+        if self._remember_at is not None and now >= self._remember_at:
+            self._remember_at = None
+            self._directories.changes += self.exact.remembered()
         changes, told = self.exact.tick(now)
         self._directories.changes += changes
         return commands + told
@@ -266,6 +296,11 @@ def _alike(seen: Stamp | None, stamp: Stamp | None) -> bool:
 def _is_explicit(verdict: Verdict) -> bool:
     """Whether an `--on` says so that names more than everything."""
     return verdict.rule.startswith("--on ") and not verdict.rule.startswith("--on *=")
+
+
+def _is_overruled(verdict: Verdict) -> bool:
+    """Whether that is ignored unless the run loads it."""
+    return verdict.action == "ignore" and not _is_explicit(verdict)
 
 
 def _is_of_git(verdict: Verdict) -> bool:

@@ -5,7 +5,8 @@
         python         the interpreter, in the first packet of a process
         modules, data  lists of [path, real path or "" if it is the same, dev, ino, size, mtime_ns, ctime_ns];
                        numbers that are all 0 stand for a file that could not be looked at
-        own, missing   lists of paths
+        own, missing,
+        absent         lists of paths
         libraries      a number
         full           true, once there was more than may be told
 
@@ -46,6 +47,7 @@ def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | N
             [_loaded(item, forgetful) for item in said.get("data", ())],
             [_path(item) for item in said.get("own", ())],
             [_path(item) for item in said.get("missing", ())],
+            [_path(item) for item in said.get("absent", ())],
             _number(said.get("libraries", 0)),
             said.get("full") is True,
         )

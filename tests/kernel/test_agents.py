@@ -76,14 +76,15 @@ def test_what_is_said_becomes_an_event(agents: Agents, tmp_path: Path) -> None:
         {**HELLO, "python": "/bin/python3"},
         {**HELLO, "modules": [entry(tmp_path / "a.py", "/real/a.py")]},
     )
-    say(agents, {**HELLO, "own": ["/o"], "missing": ["/m", "/n"], "libraries": 7, "full": True})
+    paths = {"own": ["/o"], "missing": ["/m", "/n"], "absent": ["/a"]}
+    say(agents, {**HELLO, **paths, "libraries": 7, "full": True})
     say(agents, {**HELLO, "data": [["/gone", "", 0, 0, 0, 0, 0]]})
     first, second, third, fourth = told(agents)
-    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], 0, False)
+    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], [], 0, False)
     look = stamp(str(tmp_path / "a.py"))
     assert look is not None
     assert second.modules == [Loaded(str(tmp_path / "a.py"), "/real/a.py", look._replace(young=False))]
-    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], 7, True)
+    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], ["/a"], 7, True)
     assert fourth.data == [Loaded("/gone", "/gone", None)]
 
 

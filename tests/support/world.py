@@ -355,13 +355,15 @@ class World:
         data: Iterable[str] = (),
         own: Iterable[str] = (),
         missing: Iterable[str] = (),
+        absent: Iterable[str] = (),
         run: int | None = None,
         full: bool = False,
     ) -> None:
         """The child of the present run tells what it loaded, and how that looks now."""
         run = self.keepers[service].run if run is None else run
         files = [[self._loaded(path) for path in paths] for paths in (modules, data)]
-        event = FilesLoaded(service, run, "python", files[0], files[1], [*own], [*missing], 0, full)
+        paths = [[*own], [*missing], [*absent]]
+        event = FilesLoaded(service, run, "python", *files, *paths, 0, full)
         self.said.append(event)
 
     def _loaded(self, path: str) -> Loaded:

@@ -24,11 +24,12 @@ def running(
     modules: Iterable[str] = (),
     data: Iterable[str] = (),
     missing: Iterable[str] = (),
+    absent: Iterable[str] = (),
     **settings: Any,
 ) -> World:
     """A world at rest whose run has told what it loaded."""
     world = at_rest(*TREE, *more, **settings)
-    world.say(modules=modules, data=data, missing=missing)
+    world.say(modules=modules, data=data, missing=missing, absent=absent)
     world.settle()
     return world
 
@@ -355,6 +356,61 @@ def test_no_more_than_so_many_are_waited_for() -> None:
     world = running(missing=[f"/lib/gone{number}" for number in range(MOST_AWAITED)])
     assert restarts(world, op.Save("/lib/gone1.py")) == 1
     assert len(world.kernel.held) < 10
+
+
+def test_what_an_import_looked_for_counts_though_git_ignores_it() -> None:
+    ignored = op.Save("/p/.gitignore", "build/\n*local*\n")
+    for is_exact in (True, False):
+        world = running(ignored, modules=["/p/main.py"], missing=["/p/local_settings"], exact=is_exact)
+        assert restarts(world, op.Save("/p/local_other.py"), op.Save("/p/local_settings.txt")) == 0
+        assert restarts(world, op.Save("/p/local_settings.py")) == 1
+        assert rule(world) == "looked for by the command"
+
+
+# Data that was not there
+
+
+def test_what_was_to_be_read_counts_when_it_comes() -> None:
+    for path in ("/p/new.html", "/p/templates/new.html"):
+        world = exact(absent=["/p/new.html", "/p/templates/new.html"])
+        assert restarts(world, op.Save("/p/other.html")) == 0
+        assert restarts(world, op.MakeDirs("/p/templates"), op.Save(path)) == 1
+        assert not holds(world, "/lib")
+
+
+def test_what_was_to_be_read_counts_though_git_ignores_it_but_by_all_other_rules() -> None:
+    ignored = op.Save("/p/.gitignore", "build/\n.env\n")
+    assert restarts(exact(ignored, absent=["/p/.env"]), op.Save("/p/.env")) == 1
+    assert restarts(exact(absent=["/p/it.sqlite3"]), op.Save("/p/it.sqlite3")) == 0
+    assert restarts(running(ignored, absent=["/p/.env"]), op.Save("/p/.env")) == 0
+
+
+def test_what_was_made_before_the_word_that_it_was_to_be_read() -> None:
+    world = exact()
+    assert restarts(world, op.Save("/p/new.html")) == 0
+    world.say(absent=["/p/new.html"])
+    assert restarts(world) == 1
+    world.say(modules=["/p/main.py"])
+    assert restarts(world, op.Save("/p/more.html"), op.Remove("/p/more.html")) == 0
+    world.say(absent=["/p/more.html"])
+    assert restarts(world) == 0
+
+
+def test_what_was_to_be_read_and_is_made_by_the_command_does_not_count() -> None:
+    for made_first in (True, False):
+        world = exact()
+        words = [{"absent": ["/p/new.html"]}, {"own": ["/p/new.html"]}]
+        if made_first:
+            world.do(op.Save("/p/new.html"))
+            world.pause(0.0)
+        for word in words:
+            world.say(**word)
+        assert restarts(world, op.Save("/p/new.html")) == 0
+    world = exact(absent=["/p/new.html"], data=["/p/page.html"])
+    world.do(op.Save("/p/new.html"), op.Save("/p/page.html"))
+    world.pause(0.0)
+    world.say(own=["/p/new.html", "/p/page.html"])  # it was said first, and is read last
+    assert restarts(world) == 0
 
 
 # What is told
