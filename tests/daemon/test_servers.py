@@ -1,0 +1,255 @@
+"""Real Python servers and programs: what each of them has loaded restarts it, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import edits
+from tests.support.daemon import Watch
+from tests.support.places import Place, build
+from tests.support.serving import Served, free_port, project
+
+# Django
+
+VIEWS = """\
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext
+
+from .models import Book
+
+def index(request):
+    return render(request, "index.html", {"books": Book.objects.count(), "word": gettext("word")})
+
+def lazy(request):
+    from shop import late
+    return HttpResponse(late.ANSWER)
+
+def missing(request):
+    return render(request, "missing.html")
+"""
+URLS = """\
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("shop.urls"))]
+"""
+SHOP_URLS = """\
+from django.urls import path
+from . import views
+
+urlpatterns = [path("", views.index), path("lazy", views.lazy), path("missing", views.missing)]
+"""
+MODELS = """\
+from django.db import models
+
+class Book(models.Model):
+    name = models.TextField()
+"""
+WORK = """\
+from django.core.management import BaseCommand
+import time
+
+class Command(BaseCommand):
+    def handle(self, **options):
+        self.stdout.write("working")
+        time.sleep(999)
+"""
+SETTINGS = """
+import os
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS += ["shop", "blog"]
+LANGUAGE_CODE = "de"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+STATICFILES_DIRS = [BASE_DIR / "static"]
+try:
+    from .local_settings import *
+except ImportError:
+    pass
+"""
+PO = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\\\n"\n\nmsgid "word"\nmsgstr "Wort"\n'
+
+
+def catalogue(pairs: dict[str, str]) -> bytes:
+    """A .mo file."""
+    pairs = {"": "Content-Type: text/plain; charset=UTF-8\n", **pairs}
+    ids = strs = b""
+    offsets = []
+    for key, value in sorted(pairs.items()):
+        offsets.append((len(key.encode()), len(ids), len(value.encode()), len(strs)))
+        ids += key.encode() + b"\0"
+        strs += value.encode() + b"\0"
+    start = 7 * 4 + 16 * len(offsets)
+    table = b"".join(struct.pack("<2I", a, b + start) for a, b, _, _ in offsets)
+    table += b"".join(struct.pack("<2I", c, d + start + len(ids)) for _, _, c, d in offsets)
+    head = struct.pack("<7I", 0x950412DE, 0, len(offsets), 28, 28 + len(offsets) * 8, 0, 0)
+    return head + table + ids + strs
+
+
+INDEX = "{% extends 'base.html' %}{% block body %}{{ word }} {{ books }}{% endblock %}"
+MIGRATION = """\
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+"""
+
+FILES = {
+    "README.md": "read me\n",
+    "shop/views.py": VIEWS,
+    "shop/urls.py": SHOP_URLS,
+    "shop/late.py": "ANSWER = 'late 1'\n",
+    "shop/models.py": MODELS,
+    "shop/templates/index.html": INDEX,
+    "shop/templates/base.html": "<p>{% block body %}{% endblock %}",
+    "shop/templates/never.html": "never",
+    "shop/management/__init__.py": "",
+    "shop/management/commands/__init__.py": "",
+    "shop/management/commands/work.py": WORK,
+    "shop/management/commands/other.py": WORK,
+    "site_/urls.py": URLS,
+    "static/site.css": "p {}\n",
+    "static/other.css": "p {}\n",
+    "locale/de/LC_MESSAGES/django.po": PO,
+    "locale/de/LC_MESSAGES/django.mo": catalogue({"word": "Wort"}),
+    "locale/fr/LC_MESSAGES/django.po": PO,
+    "locale/fr/LC_MESSAGES/django.mo": catalogue({"word": "mot"}),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two apps, made as a person makes one."""
+    pytest.importorskip("django")
+    top = tmp_path_factory.mktemp("django")
+
+    def run(*words: str) -> None:
+        done = subprocess.run([sys.executable, *words], cwd=top, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    run("-m", "django", "startproject", "site_", ".")
+    for app in ("shop", "blog"):
+        run("manage.py", "startapp", app)
+    os.unlink(top / "blog/admin.py")
+    build(top, FILES)
+    edits.append(top / "site_/settings.py", SETTINGS)
+    run("manage.py", "makemigrations")
+    run("manage.py", "migrate")
+    return top
+
+
+@pytest.fixture
+def django(made: Path, place: Place) -> Place:
+    shutil.copytree(made, place.tree, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return place
+
+
+def runserver(place: Place, watch: Watch, *options: str, **keywords: Any) -> Served:
+    port = free_port()
+    command = [sys.executable, "manage.py", "runserver", "--noreload", str(port)]
+    return Served(place, watch, *options, command=command, port=port, **keywords)
+
+
+DJANGO = {
+    *("manage.py", "site_/__init__.py", "site_/settings.py", "site_/urls.py", "site_/wsgi.py"),
+    *("shop/__init__.py", "shop/apps.py", "shop/models.py", "shop/admin.py", "shop/urls.py", "shop/views.py"),
+    *("blog/__init__.py", "blog/apps.py", "blog/models.py"),
+    *("shop/migrations/__init__.py", "shop/migrations/0001_initial.py", "blog/migrations/__init__.py"),
+}
+"""What runserver has loaded when it is up: it looks whether migrations are missing, and imports them all."""
+
+ASKED = {"locale/de/LC_MESSAGES/django.mo", "shop/templates/index.html", "shop/templates/base.html"}
+"""What a request for / adds."""
+
+
+def test_django_counts_what_it_has_loaded_and_nothing_else(django: Place, watch: Watch) -> None:
+    served = runserver(django, watch, "--exact")
+    served.answers("Wort 0")
+    assert served.sweep("manage.py") == DJANGO | ASKED
+    served.answers("Wort 0")
+    served.answers("late 1", "/lazy")
+    served.answers("p {}", "/static/site.css")
+    # the development server opened it to send it: nobody can tell that from a file which it goes by
+    assert served.sweep("manage.py") == DJANGO | ASKED | {"shop/late.py", "static/site.css"}
+
+
+def test_django_restarts_for_what_a_person_does(django: Place, watch: Watch) -> None:
+    tree = django.tree
+    served = runserver(django, watch, "--exact", "--ignore=/static/", tracebacks=True)
+    served.answers("Wort 0")
+    served.answers("late 1", "/lazy")
+    served.answers("p {}", "/static/site.css")
+    with served.counts("shop/late.py"):
+        edits.write(tree / "static/site.css", "p { }\n")
+        edits.write(tree / "shop/tests.py", "")
+        edits.write(tree / "shop/migrations/0002_new.py", MIGRATION)
+        edits.replace(tree / "shop/late.py", "ANSWER = 'late 2'\n")
+    served.answers("late 2", "/lazy")
+    with served.counts("blog/admin.py"):
+        edits.write(tree / "blog/admin.py", "from django.contrib import admin\n")
+    served.answers("Wort 0")
+    with served.counts("site_/local_settings.py"):
+        edits.write(tree / "site_/local_settings.py", "LANGUAGE_CODE = 'fr'\n")
+    served.answers("mot 0")
+    with served.counts("locale/fr/LC_MESSAGES/django.mo"):
+        edits.replace(tree / "locale/fr/LC_MESSAGES/django.po", "")
+        (tree / "new.mo").write_bytes(catalogue({"word": "parole"}))
+        os.replace(tree / "new.mo", tree / "locale/fr/LC_MESSAGES/django.mo")
+    served.answers("parole 0")
+    with served.counts("shop/templates/base.html"):
+        edits.write(tree / "shop/templates/base.html", "<b>{% block body %}{% endblock %}")
+    served.answers("<b>parole 0")
+    served.answers("TemplateDoesNotExist", "/missing")
+    with served.counts("shop/templates/missing.html"):
+        edits.write(tree / "shop/templates/missing.html", "found")
+    served.answers("found", "/missing")
+
+
+def test_django_with_code_that_does_not_run(django: Place, watch: Watch) -> None:
+    tree = django.tree
+    served = runserver(django, watch, "--exact", tracebacks=True)
+    served.answers("Wort 0")
+    for name in ("shop/views.py", "site_/settings.py", "shop/models.py"):
+        text = (tree / name).read_text()
+        with served.counts(name):
+            edits.write(tree / name, text + "\ndef broken(:\n")
+        served.daemon.wait_event("ended", run=served.run, status=1)
+        with served.counts(name):
+            edits.write(tree / name, text)
+        served.answers("Wort 0")
+
+
+def test_django_behind_a_gate(django: Place, watch: Watch) -> None:
+    views = django.tree / "shop/views.py"
+    served = runserver(django, watch, "--exact", "--gate=syntax")
+    served.answers("Wort 0")
+    edits.write(views, VIEWS + "\ndef broken(:\n")
+    held = served.daemon.wait_event("held", reason="syntax")
+    assert held["path"].endswith("shop/views.py")
+    served.answers("Wort 0")
+    with served.counts("shop/views.py"):
+        edits.write(views, VIEWS.replace("late.ANSWER", "'mended'"))
+    served.answers("mended", "/lazy")
+
+
+def test_django_without_exact(django: Place, watch: Watch) -> None:
+    served = runserver(django, watch)
+    served.answers("Wort 0")
+    files = {str(path.relative_to(django.tree)) for path in project(django.tree)}
+    assert served.sweep("manage.py") == files - {"db.sqlite3"}
+
+
+def test_a_management_command(django: Place, watch: Watch) -> None:
+    served = Served(django, watch, "--exact", command=[sys.executable, "manage.py", "work"])
+    served.says("working")
+    work = {f"shop/management/{name}" for name in ("__init__.py", "commands/__init__.py", "commands/work.py")}
+    django_ = {name for name in DJANGO if "migrations" not in name and name != "site_/wsgi.py"}
+    assert served.sweep("manage.py") == django_ | work | {"locale/de/LC_MESSAGES/django.mo"}
