@@ -7,6 +7,9 @@ Facts
   tracing and profiling off.  What it calls raises audit events in turn: none that is handled here.
 - importlib takes the stat of a source (`path_stats`), then opens the compiled file, which has to agree with
   it; the source itself is opened only where it does not.  So the compiled file stands for its source.
+- A compiled file names its source's size and the second in which it was changed: of two saves of the same
+  size in one second the later would never be loaded, were the earlier compiled in between.  importlib goes on
+  without a compiled file that it could not write, whatever OSError that is.
 - "exec" is raised for the code of every module, by whichever loader; "import" has the file of an extension
   module; "cpython.run_file" that of the main script.
 - A signal handler may run wherever Python code runs, in a hook too.  What it raises is the program's.
@@ -34,6 +37,10 @@ MODULES, DATA, MISSING = 20000, 4096, 4096
 
 YOUNG = 2.0
 """Seconds: a source that was last changed earlier did not change between importlib's look and ours."""
+
+SECOND = 1.1
+"""Seconds in which a source may be saved again with the same time in seconds, and what the kernel's clock for
+files is behind ours: 10 ms at most, CONFIG_HZ=100."""
 
 _NOT_READ = O_PATH | O_DIRECTORY
 _WRITING = frozenset("wax+")
@@ -65,6 +72,7 @@ _OURS = frozenset(
         fsdecode.__code__.co_filename,
     ]
 )
+_BELOW_GET_CODE = frozenset(["get_data", "_write_atomic", "set_data", "_cache_bytecode"])
 _CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec")
 """The events that this code raises itself."""
 
@@ -150,6 +158,8 @@ class Agent:
             if name[-4:] == ".pyc":
                 self.post.libraries += 1
         elif writing:
+            if ".pyc." in name and _is_too_early():
+                raise _TooEarly(11, "its source may be saved again within the second", path)
             if rooted or path in self.places.roots:
                 self._written(real + "/" + name)
         elif path not in self.modules:
@@ -276,7 +286,7 @@ class Agent:
         known = self.data.get(real)
         figures = numbers(state) if known is None else known[1]
         if compiled and state.st_ctime > time() - YOUNG:
-            seen = _seen_by_importlib()
+            seen = _of_get_code("st")
             if seen and (seen["mtime"] != state.st_mtime or seen.get("size", state.st_size) != state.st_size):
                 figures = CHANGED
         self.post.pending.append(("modules", entry(path, real, figures)))
@@ -340,16 +350,26 @@ class Agent:
         return True
 
 
-def _seen_by_importlib() -> "Any":
-    """The stat that importlib's get_code took of a source, if that is what opens a file now."""
+class _TooEarly(OSError):
+    """Keeps importlib from writing a compiled file."""
+
+
+def _is_too_early() -> bool:
+    """Whether importlib compiles a source that may change and look the same to it afterwards."""
+    changed = _of_get_code("source_mtime")
+    return type(changed) is int and 0 <= time() - changed < SECOND and not _of_get_code("hash_based")
+
+
+def _of_get_code(name: str) -> "Any":
+    """A local variable of importlib's get_code, if that is what opens a file now."""
     frame: FrameType | None = _getframe()
     while frame is not None and frame.f_code.co_filename == _FILE:
         frame = frame.f_back
-    if frame is not None and frame.f_code.co_name == "get_data":
+    while frame is not None and frame.f_code.co_name in _BELOW_GET_CODE:
         frame = frame.f_back
     if frame is None or frame.f_code.co_name != "get_code" or frame.f_code.co_filename not in _IMPORTERS:
         return None
-    return frame.f_locals.get("st")
+    return frame.f_locals.get(name)
 
 
 def _is_ours(error: Exception) -> bool:
@@ -396,6 +416,8 @@ def begin(directory: str) -> None:
                 handler(args)
                 if post.pending and not post.send():
                     agent.stop()
+            except _TooEarly:
+                raise
             except Exception as error:
                 if not agent.fault(error):
                     raise
