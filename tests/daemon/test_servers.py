@@ -15,7 +15,7 @@ import pytest
 from tests.support import edits
 from tests.support.daemon import Watch
 from tests.support.places import Place, build
-from tests.support.serving import Served, free_port, project
+from tests.support.serving import Served, free_port, project, tool
 
 # Django
 
@@ -183,6 +183,7 @@ def test_django_counts_what_it_has_loaded_and_nothing_else(django: Place, watch:
 
 def test_django_restarts_for_what_a_person_does(django: Place, watch: Watch) -> None:
     tree = django.tree
+    build(tree, {".git/HEAD": "", ".gitignore": "local_settings.py\n"})
     served = runserver(django, watch, "--exact", "--ignore=/static/", tracebacks=True)
     served.answers("Wort 0")
     served.answers("late 1", "/lazy")
@@ -253,3 +254,87 @@ def test_a_management_command(django: Place, watch: Watch) -> None:
     work = {f"shop/management/{name}" for name in ("__init__.py", "commands/__init__.py", "commands/work.py")}
     django_ = {name for name in DJANGO if "migrations" not in name and name != "site_/wsgi.py"}
     assert served.sweep("manage.py") == django_ | work | {"locale/de/LC_MESSAGES/django.mo"}
+
+
+# Flask, uvicorn, gunicorn
+
+FLASK = """\
+from flask import Flask, render_template
+import helper
+
+app = Flask(__name__)
+
+@app.get("/")
+def index():
+    return render_template("page.html", word=helper.WORD)
+
+@app.get("/lazy")
+def lazy():
+    import late
+    return late.ANSWER
+
+@app.get("/missing")
+def missing():
+    return render_template("missing.html")
+
+if __name__ == "__main__":
+    import sys
+    app.run(port=int(sys.argv[1]))
+"""
+STARLETTE = """\
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import helper
+
+async def index(request):
+    return PlainTextResponse(helper.WORD)
+
+async def lazy(request):
+    import late
+    return PlainTextResponse(late.ANSWER)
+
+app = Starlette(routes=[Route("/", index), Route("/lazy", lazy)])
+"""
+BESIDE = {
+    "helper.py": "WORD = 'word 1'\n",
+    "late.py": "ANSWER = 'late 1'\n",
+    "unused.py": "",
+    "tests/test_web.py": "import web\n",
+    "templates/page.html": "<p>{{ word }}",
+    "templates/never.html": "",
+    "static/site.css": "",
+    "README.md": "",
+}
+BIND = "--bind=127.0.0.1:PORT"
+SERVERS = {
+    "flask": [tool("flask"), "--app", "web", "run", "--port", "PORT"],
+    "python": [sys.executable, "web.py", "PORT"],
+    "uvicorn": [tool("uvicorn"), "web:app", "--port", "PORT"],
+    "uvicorn-workers": [tool("uvicorn"), "web:app", "--port", "PORT", "--workers", "2"],
+    "gunicorn": [tool("gunicorn"), "web:app", BIND, "--workers", "2"],
+    "gunicorn-preload": [tool("gunicorn"), "web:app", BIND, "--workers", "2", "--preload"],
+}
+
+
+def serve(place: Place, watch: Watch, name: str, *options: str, **keywords: Any) -> Served:
+    build(place.tree, {**BESIDE, "web.py": STARLETTE if "uvicorn" in name else FLASK})
+    port = free_port()
+    command = [word.replace("PORT", str(port)) for word in SERVERS[name]]
+    return Served(place, watch, *options, command=command, port=port, **keywords)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_counts_what_it_has_loaded_and_nothing_else(place: Place, watch: Watch, name: str) -> None:
+    loaded = {"web.py", "helper.py"} | (set() if "uvicorn" in name else {"templates/page.html"})
+    served = serve(place, watch, name, "--exact")
+    served.answers("word 1")
+    assert served.sweep("web.py") == loaded
+    served.answers("word 1")
+    served.answers("late 1", "/lazy")  # in one of the workers
+    assert served.sweep("web.py") == loaded | {"late.py"}
+    served.answers("word 1")
+    for word in ("word 2", "word 3"):  # the same size, within the same second
+        with served.counts("helper.py"):
+            edits.replace(place.tree / "helper.py", f"WORD = {word!r}\n")
+        served.answers(word)
