@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from tests.support import edits
 from tests.support.daemon import Watch
 from tests.support.places import Place, build
-from tests.support.serving import Served, free_port, project, tool
+from tests.support.serving import Alone, Served, ask, free_port, plain, project, tool
+from tests.support.terminal import CTRL_D
+from tests.support.waiting import wait_until
 
 # Django
 
@@ -327,14 +330,214 @@ def serve(place: Place, watch: Watch, name: str, *options: str, **keywords: Any)
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_counts_what_it_has_loaded_and_nothing_else(place: Place, watch: Watch, name: str) -> None:
     loaded = {"web.py", "helper.py"} | (set() if "uvicorn" in name else {"templates/page.html"})
-    served = serve(place, watch, name, "--exact")
+    # three in a row are a warning: a worker that comes late makes one more of a change
+    served = serve(place, watch, name, "--exact", warnings=True)
     served.answers("word 1")
     assert served.sweep("web.py") == loaded
     served.answers("word 1")
     served.answers("late 1", "/lazy")  # in one of the workers
     assert served.sweep("web.py") == loaded | {"late.py"}
     served.answers("word 1")
-    for word in ("word 2", "word 3"):  # the same size, within the same second
-        with served.counts("helper.py"):
-            edits.replace(place.tree / "helper.py", f"WORD = {word!r}\n")
-        served.answers(word)
+    with served.counts("helper.py"):  # the same size, and often within the same second
+        edits.replace(place.tree / "helper.py", "WORD = 'word 2'\n")
+    served.answers("word 2")
+
+
+@pytest.mark.parametrize("name", [*SERVERS, "django"])
+def test_a_server_says_and_does_the_same_as_alone(
+    place: Place, watch: Watch, request: pytest.FixtureRequest, name: str
+) -> None:
+    if name == "django":
+        request.getfixturevalue("django")
+        command, word = [sys.executable, "manage.py", "runserver", "--noreload", "PORT"], "Wort 0"
+    else:
+        build(place.tree, {**BESIDE, "web.py": STARLETTE if "uvicorn" in name else FLASK})
+        command, word = SERVERS[name], "word 1"
+    port = free_port()
+    alone = Alone(place, [one.replace("PORT", str(port)) for one in command])
+    with alone:
+        wait_until(lambda: word in (ask(port) or ""), "its answer", explain=alone.report)
+        wait_until(lambda: ready(name, alone.said()), "its workers", explain=alone.report)
+        said = alone.said()
+        status = alone.end(signal.SIGINT)
+    port = free_port()
+    command = [one.replace("PORT", str(port)) for one in command]
+    served = Served(place, watch, "--exact", command=command, port=port, tracebacks=True)
+    served.answers(word)
+    served.daemon.wait(lambda: plain("\n".join(served.lines())) == said, f"the same words: {said}")
+    os.kill(served.daemon.pid, signal.SIGINT)
+    assert served.daemon.wait_exit() == -signal.SIGINT
+    ended = served.daemon.named("ended")[-1]
+    assert ended.get("status", ended.get("signal")) == (
+        status if status >= 0 else signal.Signals(-status).name
+    )
+    if name not in READY:  # what several processes say when they are stopped comes by chance
+        assert plain("\n".join(served.lines())) == alone.said()
+
+
+READY = {
+    "uvicorn-workers": "INFO:     Application startup complete.",
+    "gunicorn": "Booting worker",
+    "gunicorn-preload": "Booting worker",
+}
+"""What each of two workers says when it is up."""
+
+
+def ready(name: str, lines: list[str]) -> bool:
+    wanted = READY.get(name)
+    return wanted is None or sum(wanted in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_whose_code_does_not_run(place: Place, watch: Watch, name: str) -> None:
+    """Whether it ends, with whatever status, or lives on and starts workers anew: the mend is a restart."""
+    helper = place.tree / "helper.py"
+    served = serve(place, watch, name, "--exact", warnings=True, tracebacks=True)
+    served.answers("word 1")
+    for broken, word in (("WORD = (\n", "never closed"), ("raise RuntimeError('broken')\n", "broken")):
+        at = served.daemon.mark()
+        edits.write(helper, broken)
+        served.daemon.wait_event("restarted", after=at)
+        said = len(served.daemon.noise)  # a worker of the last run that came late may have said it, too
+        served.daemon.wait(lambda: any(word in line for line in served.daemon.noise[said:]), word)  # noqa: B023
+        edits.replace(helper, "WORD = 'mended'\n")
+        served.answers("mended")
+        assert served.changed(at) == {"helper.py"}
+
+
+# Celery
+
+TASKS = """\
+from celery import Celery
+from celery.signals import worker_ready
+import helper
+
+app = Celery("tasks", broker="BROKER", backend="cache+memory://")
+app.conf.broker_transport_options = {"data_folder_in": "queue", "data_folder_out": "queue"}
+
+@app.task
+def work():
+    import late
+    print(f"worked {helper.WORD} {late.ANSWER}", flush=True)
+
+@worker_ready.connect
+def begin(**_):
+    work.delay()
+"""
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+@pytest.mark.parametrize("broker", ["memory://", "filesystem://"])
+def test_celery(place: Place, watch: Watch, broker: str, pool: str) -> None:
+    """A task that runs in the worker, or in a process of its pool, imports lazily."""
+    build(place.tree, {**BESIDE, "tasks.py": TASKS.replace("BROKER", broker), "queue/": None})
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "tasks",
+        "worker",
+        f"--pool={pool}",
+        "--concurrency=2",
+        "-l",
+        "WARNING",
+    ]
+    served = Served(place, watch, "--exact", command=command)
+    served.says("worked word 1 late 1")
+    assert served.sweep("tasks.py") == {"tasks.py", "helper.py", "late.py"}
+    with served.counts("helper.py"):
+        edits.replace(place.tree / "helper.py", "WORD = 'word 2'\n")
+    served.says("worked word 2 late 1")
+
+
+# pytest
+
+TESTED = {
+    "pytest.ini": "[pytest]\naddopts = -q -s\n",
+    "pkg/__init__.py": "def f():\n    return 1\n",
+    "pkg/unused.py": "",
+    "tests/conftest.py": "import pytest\n\n@pytest.fixture\ndef one():\n    return 1\n",
+    "tests/test_a.py": "import pkg\n\ndef test_a(one):\n    assert pkg.f() == one\n",
+    "tests/test_b.py": "def test_b():\n    assert open('data.txt').read() == 'x'\n",
+    "tests/notes.txt": "",
+    "data.txt": "x",
+    "README.md": "",
+}
+
+STAY = """
+@pytest.fixture(scope="session", autouse=True)
+def stay():
+    yield
+    import time; print("all done", flush=True); time.sleep(99)
+"""
+
+
+def test_a_run_of_pytest(place: Place, watch: Watch) -> None:
+    """It ends: what counts then is every file; while it runs, what it has loaded."""
+    build(place.tree, TESTED)
+    served = Served(place, watch, "--exact", command=[sys.executable, "-m", "pytest"])
+    served.says("2 passed")
+    served.daemon.wait_event("waiting")
+    with served.counts("tests/test_a.py"):  # the one that pytest has rewritten and cached
+        edits.replace(place.tree / "tests/test_a.py", TESTED["tests/test_a.py"].replace("== one", "== two"))
+    served.says("1 failed, 1 passed")
+    served.daemon.wait_event("ended", run=2, status=1)
+    with served.counts("README.md"):
+        edits.write(place.tree / "README.md", "")
+    served.daemon.wait_event("ended", run=3, status=1)
+    with served.counts("tests/conftest.py"):
+        edits.append(place.tree / "tests/conftest.py", STAY)
+    loaded = {"pkg/__init__.py", "tests/conftest.py", "tests/test_a.py", "tests/test_b.py", "data.txt"}
+    served.says("all done")
+    assert served.sweep("pkg/__init__.py") == loaded | {"pytest.ini"}
+
+
+# Pools, prompts
+
+POOL = """\
+import multiprocessing, sys, time
+import job
+
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+        print(pool.map(job.work, [1, 2]), flush=True)
+        time.sleep(99)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pool(place: Place, watch: Watch, method: str) -> None:
+    job = "def work(number):\n    import late\n    return late.ANSWER\n"
+    build(place.tree, {**BESIDE, "main.py": POOL, "job.py": job})
+    served = Served(place, watch, "--exact", command=[sys.executable, "main.py", method])
+    served.says("['late 1', 'late 1']")
+    assert served.sweep("main.py") == {"main.py", "job.py", "late.py"}
+    served.says("['late 1', 'late 1']")
+    with served.counts("late.py"):
+        edits.replace(place.tree / "late.py", "ANSWER = 'late 2'\n")
+    served.says("['late 2', 'late 2']")
+
+
+@pytest.mark.parametrize("options", [[], ["-i"]])
+def test_the_prompt_of_python(place: Place, watch: Watch, options: list[str]) -> None:
+    build(place.tree, BESIDE)
+    served = Served(place, watch, "--exact", command=[sys.executable, *options], terminal=True)
+    terminal = served.daemon.terminal
+    assert terminal is not None
+    at = 0
+    for word in ("word 1", "word 2"):
+        terminal.wait_output(">>> ", after=at)
+        terminal.send("import helper; print('<' + helper.WORD + '>')\n")
+        terminal.wait_output(f"<{word}>", after=at)
+        terminal.send("1 +\x7f\x7f + 41\n")  # it edits its line
+        terminal.wait_output("42", after=at)
+        served.armed(modules=1)
+        edits.write(place.tree / "unused.py", "")
+        mark, at = served.daemon.mark(), terminal.mark()
+        edits.replace(place.tree / "helper.py", "WORD = 'word 2'\n")
+        served.daemon.wait_event("restarted", after=mark)
+        assert served.changed(mark) == {"helper.py"}
+    terminal.wait_output(">>> ", after=at)
+    terminal.send(CTRL_D)
+    served.daemon.wait_event("ended", status=0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support import edits
+from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.places import Place
 from tests.support.waiting import LIMIT
@@ -140,29 +140,41 @@ def project(top: Path) -> list[Path]:
 
 
 class Alone:
-    """The command without reloaderd: what it prints, and how it ends on a signal."""
+    """The command without reloaderd, in the same place: what it prints, and how it ends on a signal."""
 
-    def __init__(self, place: Place, command: Sequence[str], environ: Mapping[str, str | None]) -> None:
-        merged = {**place.environ(), **ENVIRON, **environ}
+    def __init__(self, place: Place, command: Sequence[str]) -> None:
         self.out, self.err = place.scratch / "alone-out", place.scratch / "alone-err"
+        environ = {**place.environ(), **ENVIRON}
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
                 command,
                 cwd=place.tree,
-                env={name: value for name, value in merged.items() if value is not None},
+                env={name: value for name, value in environ.items() if value is not None},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
             )
 
-    def end(self, signum: int = signal.SIGTERM) -> int:
-        """Its status, as subprocess gives it."""
-        self.process.send_signal(signum)
+    def end(self, signum: int) -> int:
+        """Its status, as subprocess gives it, after it and its group got that signal, as from a terminal."""
+        os.killpg(self.process.pid, signum)
         return self.process.wait(LIMIT)
 
     def said(self) -> list[str]:
-        return plain(self.out.read_text() + self.err.read_text())
+        return plain(self.report())
+
+    def report(self) -> str:
+        return self.out.read_text() + self.err.read_text()
+
+    def __enter__(self) -> Alone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in [*procfs.descendants(self.process.pid), self.process.pid]:
+            if self.process.poll() is None:
+                procfs.kill(pid)
+        self.process.wait()
 
 
 def plain(text: str) -> list[str]:
