@@ -12,7 +12,7 @@ import pytest
 
 from reloaderd.core.anchors import Anchors
 from reloaderd.events import Anchored, EntryChanged, WatchMoved
-from reloaderd.kernel.files import find_way
+from reloaderd.kernel.files import find_way, stamp
 from reloaderd.kernel.source import Source
 from tests.support import syscalls
 
@@ -101,3 +101,9 @@ def test_a_link_that_a_directory_is_exchanged_for_before_it_is_watched_is_on_the
     found = find_way(late, "web", str(root), read=False, stray=stray)
     assert found.identity is not None and found.identity[2] == str(elsewhere)
     assert stray
+
+
+def test_a_name_that_is_longer_than_any_leads_nowhere(source: Source) -> None:
+    path = "/" + "a" * 5000
+    assert stamp(path) is None
+    assert find_way(source, "web", path, read=False).identity is None
