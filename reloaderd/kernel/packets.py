@@ -25,6 +25,9 @@ from reloaderd.events import FilesLoaded, Loaded
 from reloaderd.kernel.files import stamp_of
 from reloaderd.kernel.reach import PATH_MAX
 
+LARGEST = 1 << 64
+"""More than any figure of stat(2).  Numbers of 4300 digits and more cannot be written: sums grow to that."""
+
 
 def parse(data: bytes) -> dict[str, Any] | None:
     """One packet, whose process it is of being known; None for what nobody sends who means it."""
@@ -48,7 +51,7 @@ def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | N
             [_path(item) for item in said.get("own", ())],
             [_path(item) for item in said.get("missing", ())],
             [_path(item) for item in said.get("absent", ())],
-            _number(said.get("libraries", 0)),
+            max(_number(said.get("libraries", 0)), 0),
             said.get("full") is True,
         )
     except (ValueError, TypeError):
@@ -80,6 +83,6 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    if type(value) is not int:
+    if type(value) is not int or not -LARGEST <= value <= LARGEST:
         raise ValueError("no number")
     return value

@@ -98,6 +98,11 @@ def test_an_inode_number_that_tells_nothing_is_left_out(agents: Agents, tmp_path
     assert told(agents)[0].modules[0].stamp == look._replace(young=False)
 
 
+def test_no_number_is_negative_that_counts_something(agents: Agents) -> None:
+    say(agents, {**HELLO, "libraries": -7})
+    assert told(agents)[0].libraries == 0
+
+
 def test_a_name_that_is_not_utf_8(agents: Agents) -> None:
     name = os.fsdecode(b"/tmp/\xff.py")
     say(agents, {**HELLO, "missing": [name]})
@@ -126,6 +131,8 @@ def test_a_name_that_is_not_utf_8(agents: Agents) -> None:
         {**HELLO, "missing": ["/" + "a" * 5000]},
         {**HELLO, "missing": ["/\ud800"]},
         {**HELLO, "libraries": "many"},
+        {**HELLO, "libraries": 10**4200},
+        {**HELLO, "modules": [["/a", "", 1, 1, -(10**4200), 1, 1]]},
         {**HELLO, "python": ["x"]},
         {**HELLO, "missing": ["/" + "a" * 1000] * (LONGEST // 1000 + 1)},
     ],
