@@ -191,6 +191,47 @@ def test_what_many_children_say_is_taken_in_turns(agents: Agents) -> None:
     assert len(told(agents)) == 2 * AT_ONCE
 
 
+def test_large_packets_leave_others_their_turn_sooner(agents: Agents) -> None:
+    large = {**HELLO, "missing": [f"/{number}" + "m" * 90 for number in range(600)]}
+    with connect(agents) as sender:
+        for _ in range(3):
+            sender.send(json.dumps(large).encode())
+    for _ in range(AT_ONCE):
+        say(agents, HELLO)
+    assert len(agents.read()) < AT_ONCE // 2
+    assert len(told(agents)) > AT_ONCE // 2
+
+
+def test_who_only_connects_does_not_keep_others_waiting(
+    agents: Agents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fast as they are taken, others come."""
+    taken = 0
+
+    def take(connection: Any) -> bool:
+        nonlocal taken
+        taken += 1
+        if taken < 5 * AT_ONCE:
+            connect(agents).close()
+        return True
+
+    monkeypatch.setattr(module, "_is_ours", take)
+    connect(agents).close()
+    assert agents.read() == []
+    assert taken == AT_ONCE
+
+
+def test_one_that_makes_room_for_another_may_have_had_something_to_say(agents: Agents) -> None:
+    silent = [connect(agents) for _ in range(PENDING)]
+    assert told(agents) == []
+    newer = connect(agents)
+    for sender in silent:
+        sender.send(json.dumps(HELLO).encode())
+    assert len(told(agents)) == PENDING - 1
+    for sender in [*silent, newer]:
+        sender.close()
+
+
 def test_another_user_is_hung_up_on(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
     say(agents, HELLO)
     uid = os.geteuid()
