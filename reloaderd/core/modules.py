@@ -21,6 +21,7 @@ from reloaderd.core.asks import Asks
 from reloaderd.core.changes import Change
 from reloaderd.core.directories import Directories
 from reloaderd.core.exact import Exact
+from reloaderd.core.links import Links
 from reloaderd.core.paths import parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
@@ -70,6 +71,7 @@ class Modules:
         self._awaited: set[str] = set()  # what would be there if they were found, where no tree tells of it
         self._former_awaited: set[str] = set()
         self._anchored: set[str] = set()
+        self._links = Links()  # some of the anchored
         self._saw: dict[str, Stamp | None] = {}  # how the run saw what is watched
         self._tell_at: float | None = None
         self._remember_at: float | None = None
@@ -87,12 +89,14 @@ class Modules:
         self.exact.begin(now)
         self._run = run
         self._saw.clear()
+        self._links.begin()
         self._count.clear()
         self._own.clear()
         self._libraries, self._tell_at, self._remember_at = 0, None, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
             self._anchored.discard(path)
+            self._links.let_go(path)
             self._stamps.remove_root(path)
             commands += self._asks.drop(self._roots.anchors.let_go(path))
         return commands
@@ -146,14 +150,18 @@ class Modules:
             self.exact.found(path)
         in_tree = self._tree.has_file(spelled)
         watched = spelled if in_tree else file.path
+        commands = self._take_link(file, spelled) if in_tree else []
         if watched in self._saw:  # another process of the run, or again
             if not _alike(self._saw[watched], file.stamp):
                 self._change(watched, Kind.REWRITTEN, existed=True)
-            return []
+            return commands
+        if watched in self._links:  # which led into the tree before
+            self._links.let_go(watched)
+            self._stamps.add_root(watched)
         if in_tree or watched in self._anchored or watched in self._roots:
             self._saw[watched] = file.stamp
             compare.append(watched)
-            return []
+            return commands
         if kind is DATA and self._verdict(spelled or file.path, DATA).action == "ignore":
             return []
         self._saw[watched] = file.stamp
@@ -173,6 +181,19 @@ class Modules:
             self._awaited.discard(path)
             self.exact.found(path)
         return taken if self.exact.on else []
+
+    def _take_link(self, file: Loaded, spelled: str) -> list[Command]:
+        """Take in the way by which a file of the tree was found, if that leads through links."""
+        link = file.path
+        if link in (file.real, spelled):
+            return []
+        known = self._links.led(link) is not None
+        if self._links.saw(link, file.real):
+            self._change(link, Kind.ARRIVED, existed=True)
+        if known:
+            return []
+        self._anchored.add(link)
+        return [self._asks.anchor(link)]
 
     def _miss(self, prefix: str) -> list[Command]:
         """An import found nothing here."""
@@ -207,6 +228,8 @@ class Modules:
     def found(self, event: Anchored, found: Found) -> list[Command]:
         """One of the paths that are held on to here was found, or found missing."""
         path = event.path
+        if path in self._links:
+            return self._link_found(event, found)
         loaded = path in self._loaded or path in self._former
         is_file = path.endswith(".py") or self.exact.is_absent(path)
         here = event.identity is not None and (loaded or event.is_dir is not is_file)
@@ -221,6 +244,19 @@ class Modules:
             self._stamps.lose(path)
         existed = found is not Found.BACK and (loaded or found is not Found.FIRST)
         self._change(path, Kind.ARRIVED if here else Kind.DELETED, existed)
+        return []
+
+    def _link_found(self, event: Anchored, found: Found) -> list[Command]:
+        path, led = event.path, self._links.led(event.path)
+        real = event.identity[2] if event.identity is not None else ""
+        if led is None:
+            changed = found not in (Found.FIRST, Found.SAME)
+        elif not real and not self._tree.has_file(self._roots.spelled(led)):
+            changed = False  # it is gone itself, which counts as such
+        else:
+            changed = self._links.differs(path, real)
+        if changed:
+            self._change(path, Kind.ARRIVED if real else Kind.DELETED, existed=True)
         return []
 
     def examined(self, event: Examined) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 from reloaderd.core.exact import HELLO
 from reloaderd.core.modules import MOST, MOST_AWAITED
 from reloaderd.settings import On, Pattern, RuleSettings
@@ -95,6 +97,50 @@ def test_a_link_on_the_way_to_it_counts() -> None:
 def test_a_file_that_a_link_in_the_tree_leads_out_to_counts() -> None:
     world = running(op.Symlink("/lib/near.py", "/p/near.py"), modules=["/p/near.py"])
     assert restarts(world, op.Save("/lib/near.py")) == 1
+
+
+LINKED = (
+    *(op.MakeDirs("/p/rel/1"), op.MakeDirs("/p/rel/2"), op.MakeDirs("/more")),
+    *(op.Save("/p/rel/1/m.py"), op.Save("/p/rel/2/m.py"), op.Save("/more/m.py")),
+    *(op.Symlink("/p/rel/1", "/p/now"), op.Symlink("/p/rel/2", "/p/next"), op.Symlink("/more", "/p/last")),
+)
+
+
+@pytest.mark.parametrize("settings", [{"exact": True}, {"rules": RuleSettings(ext=("py",))}])
+def test_a_link_in_the_tree_counts_when_it_leads_elsewhere(settings: Any) -> None:
+    """The file that it led to is what it was."""
+    world = running(*LINKED, modules=["/p/now/m.py"], **settings)
+    assert restarts(world, op.Replace("/p/rel/1/m.py")) == 1
+    assert reports(world.reports, "changed")[-1]["paths"] == ["/p/rel/1/m.py"]
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Rename("/p/next", "/p/now")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Save("/p/rel/2/m.py")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Rename("/p/last", "/p/now")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Save("/more/m.py")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Remove("/p/now")) == 1
+
+
+def test_a_link_that_led_elsewhere_before_it_was_watched_counts() -> None:
+    world = running(*LINKED, exact=True)
+    world.say(modules=["/p/now/m.py"])
+    assert restarts(world, op.Rename("/p/next", "/p/now")) == 1
+
+
+def test_a_link_into_the_tree_from_outside_counts() -> None:
+    world = running(*LINKED, op.Symlink("/p/rel", "/rel"), modules=["/rel/1/m.py"])
+    assert restarts(world, op.Save("/p/rel/1/m.py")) == 1
+    world.say(modules=["/rel/1/m.py"])
+    world.settle()
+    assert restarts(world, op.Remove("/rel")) == 1
 
 
 def test_what_changed_before_it_was_watched_counts() -> None:
