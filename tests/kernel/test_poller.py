@@ -300,6 +300,15 @@ def test_names_that_come_and_go_leave_nothing_behind(poller: Poller, tree: Path)
     assert len(directory.looks) == 3 and directory.young.keys() <= {"link"}, "the link was made just now"
 
 
+def test_a_link_on_the_way_that_leads_elsewhere_is_told_where_its_inode_is_the_same(tree: Path) -> None:
+    poller = Poller(INTERVAL, {os.stat(tree).st_dev})  # so it seems to be
+    watch = poller.hold(str(tree), "link", LEAVING)
+    (tree / "next").symlink_to("d")
+    (tree / "next").rename(tree / "link")
+    assert told(poller) == [entry(watch, "link", Kind.ARRIVED)]
+    poller.close()
+
+
 def test_where_inode_numbers_tell_nothing_another_one_is_no_change(tree: Path) -> None:
     """As on FUSE: here the files and directories are replaced by others that look the same but for that."""
     poller = Poller(INTERVAL, {os.stat(tree).st_dev})
