@@ -168,7 +168,8 @@ class Service:
             if verdict.action == "ignore":
                 self.passage.dismissed(change.path)
             else:
-                self.debounce.add(change.path, change.kind, verdict, change.existed, now)
+                found = self.supervisor.coming
+                self.debounce.add(change.path, change.kind, verdict, change.existed, now, found)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
                     self.debounce.wait_for_looks()
 

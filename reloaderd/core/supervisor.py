@@ -77,6 +77,11 @@ class Supervisor:
             Effect.FINISH: self._finish,
         }
 
+    @property
+    def coming(self) -> bool:
+        """Whether a run is being started and was not told to have: it may find what is made now."""
+        return self.state is State.RUNNING and not self.starting and not self.alive
+
     # What can happen
 
     def change(self, now: float) -> list[Command]:

@@ -309,13 +309,13 @@ class World:
 
     def turn(self) -> None:
         """One round of the loop: read what is there, then serve what is due."""
+        self.carry(self.kernel.read())
         for keeper in self.keepers.values():
             self.carry(keeper.read())
         for name, (at, event) in [*self.checking.items()]:
             if at <= self.now:
                 del self.checking[name]
                 self.carry([event])
-        self.carry(self.kernel.read())
         said, self.said = self.said, []
         self.carry(said)
         self.carry(self.engine.tick(self.now))
