@@ -157,6 +157,7 @@ class Watcher:
     def anchored(self, event: Anchored, now: float) -> list[Command]:
         """A path was found, or found missing."""
         self._asks.answered()
+        stirred = self._roots.settle(event.path)
         former, unused = self._roots.anchors.put(event)
         commands = self._asks.drop(unused)
         if (event.path in self._roots or event.path in self.modules) and not event.is_dir:
@@ -175,7 +176,8 @@ class Watcher:
             case Found.FIRST:
                 return commands + self._root_at_start(event)
             case Found.SAME if event.identity is not None or event.path not in self.tree:
-                return commands
+                again = stirred and event.path in self.tree  # armed below another directory, maybe
+                return commands + ([self._asks.arm(Why.LOST, [event.path])] if again else [])
             case Found.GONE | Found.SAME:  # the latter was armed when it was back for a moment
                 self.withdrawn.append(event.path)
                 if self._stamps.is_root(event.path):
@@ -241,6 +243,7 @@ class Watcher:
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)
         if event.kind in NAMING:
+            self._roots.stir(path)
             if last:
                 self._roots.suspect(path)
             return [self._look(path)]
