@@ -221,7 +221,8 @@ class FilesLoaded(NamedTuple):
     `python` is its interpreter, said once by each process, before all else; '' otherwise.  `modules` are
     files whose code it runs, `data` others below a root that it opened for reading, `own` those of them that
     it opened for writing since.  `missing` is where imports found nothing: paths of modules without their
-    endings; `absent` are files below a root that it would have read.  `libraries` counts files of the
+    endings; `absent` are files below a root or in a library that it
+    would have read.  `libraries` counts files of the
     standard library and of site-packages; with `full` there was more to tell than it may.
     """
 

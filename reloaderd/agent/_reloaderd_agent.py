@@ -139,6 +139,8 @@ class Agent:
         if named in self.places.libraries:
             if name[-4:] == ".pyc":
                 self.post.libraries += 1
+            elif path[:1] == "/" and not flags & 3:
+                self._lacked(path)
             return
         if flags & _NOT_READ:
             return
@@ -157,6 +159,8 @@ class Agent:
                 self.places.libraries.add(named)
             if name[-4:] == ".pyc":
                 self.post.libraries += 1
+            elif not writing:
+                self._lacked(path)
         elif writing:
             if ".pyc." in name and _is_too_early():
                 raise _TooEarly(11, "its source may be saved again within the second", path)

@@ -2,6 +2,8 @@
 
 Rules:
 - Only what is loaded counts, and what was looked for and not found.
+- A new file of the name of one that was to be read counts wherever it is: Django, for one, looks for
+  templates in the directories that it found when it started, and never in one that is made later.
 - A run is believed to tell of itself for a while where the one before did; if it does not, what was dismissed
   in the meantime counts after all.
 - What was made and dismissed counts after all when it turns out to have been looked for before.
@@ -47,6 +49,7 @@ class Exact:
         self._believed = False  # the run before told of itself
         self._missing: set[str] = set()  # modules without their endings
         self._absent: set[str] = set()  # data that was to be read
+        self._absent_names: set[str] = set()
         self._dismissed: dict[str, Change] = {}  # before the run told of itself
         self._made: dict[str, Change] = {}  # dismissed, too, but new
         self._warned = not on
@@ -56,6 +59,7 @@ class Exact:
         self._begun, self.followed, self.full = now, False, False
         self._missing.clear()
         self._absent.clear()
+        self._absent_names.clear()
         self._dismissed.clear()
         self._made.clear()
 
@@ -71,6 +75,7 @@ class Exact:
     def lacked(self, path: str) -> None:
         """The run would have read that."""
         self._absent.add(path)
+        self._absent_names.add(path.rpartition("/")[2])
 
     def is_absent(self, path: str) -> bool:
         """Whether it would have."""
@@ -79,11 +84,13 @@ class Exact:
     def found(self, path: str) -> None:
         """It was loaded, or is the run's own."""
         self._missing.discard(prefix(path))
-        self._absent.discard(path)
+        if path in self._absent:
+            self._absent.discard(path)
+            self._absent_names.discard(path.rpartition("/")[2])
 
     def remembered(self) -> list[Change]:
         """What was made before it was known that it was looked for, and so was dismissed."""
-        found = [path for path in self._made if self.is_looked_for(path)]
+        found = [path for path in self._made if self.is_looked_for(path) or self.is_sought(path)]
         return [self._made.pop(path) for path in found]
 
     @property
@@ -109,6 +116,10 @@ class Exact:
             if path in self._missing:
                 return True
         return False
+
+    def is_sought(self, path: str) -> bool:
+        """Whether a file of that name was to be read anywhere: a place that is not there is not looked in."""
+        return path.rpartition("/")[2] in self._absent_names
 
     def dismiss(self, change: Change) -> None:
         """It does not count, as far as is known."""

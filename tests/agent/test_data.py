@@ -129,3 +129,13 @@ def test_what_was_not_there_and_is_written_is_its_own(program: Program, way: str
     path = str(program.tree / "a.txt")
     program.code(f"try: open('a.txt')\nexcept OSError: pass\nfor _ in range(2):\n    {WRITTEN[way]}")
     assert program.heard().absent == [path] and program.heard().own.count(path) == 1
+
+
+def test_what_is_not_there_in_a_library_is_absent_too(program: Program) -> None:
+    there = program.write("site-packages/lib/a.txt")
+    gone = str(program.tree / "site-packages/lib/b.txt")
+    program.code(
+        f"for path in ({gone!r}, {there!r}, {gone!r}):\n"
+        "    try:\n        open(path).close()\n    except OSError:\n        pass"
+    )
+    assert program.heard().absent == [gone] and not program.heard().data

@@ -424,6 +424,17 @@ def test_what_was_to_be_read_counts_when_it_comes() -> None:
         assert not holds(world, "/lib")
 
 
+def test_a_new_file_of_the_name_of_one_that_was_to_be_read_counts() -> None:
+    world = exact(op.MakeDirs("/p/a"), op.Save("/p/a/it.html"), absent=["/library/templates/it.html"])
+    assert restarts(world, op.Save("/p/a/it.html")) == 0  # it is not new
+    assert restarts(world, op.MakeDirs("/p/new/dir"), op.Save("/p/new/dir/other.html")) == 0
+    assert restarts(world, op.Save("/p/new/dir/it.html")) == 1
+    world = exact()
+    assert restarts(world, op.Save("/p/it.html")) == 0
+    world.say(absent=["/library/it.html"])
+    assert restarts(world) == 1
+
+
 def test_what_was_to_be_read_counts_though_git_ignores_it_but_by_all_other_rules() -> None:
     ignored = op.Save("/p/.gitignore", "build/\n.env\n")
     assert restarts(exact(ignored, absent=["/p/.env"]), op.Save("/p/.env")) == 1
