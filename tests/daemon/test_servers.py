@@ -36,8 +36,8 @@ def lazy(request):
     from shop import late
     return HttpResponse(late.ANSWER)
 
-def missing(request):
-    return render(request, "missing.html")
+def missing(request, name="missing"):
+    return render(request, name + ".html")
 """
 URLS = """\
 from django.contrib import admin
@@ -49,7 +49,12 @@ SHOP_URLS = """\
 from django.urls import path
 from . import views
 
-urlpatterns = [path("", views.index), path("lazy", views.lazy), path("missing", views.missing)]
+urlpatterns = [
+    path("", views.index),
+    path("lazy", views.lazy),
+    path("missing", views.missing),
+    path("missing/<name>", views.missing),
+]
 """
 MODELS = """\
 from django.db import models
@@ -215,6 +220,10 @@ def test_django_restarts_for_what_a_person_does(django: Place, watch: Watch) -> 
     with served.counts("shop/templates/missing.html"):
         edits.write(tree / "shop/templates/missing.html", "found")
     served.answers("found", "/missing")
+    served.answers("TemplateDoesNotExist", "/missing/other")
+    with served.counts("blog/templates/other.html"):  # Django has not looked there: it was not there
+        build(tree, {"blog/templates/other.html": "found, too"})
+    served.answers("found, too", "/missing/other")
 
 
 def test_django_with_code_that_does_not_run(django: Place, watch: Watch) -> None:
@@ -384,8 +393,9 @@ READY = {
 
 
 def ready(name: str, lines: list[str]) -> bool:
-    wanted = READY.get(name)
-    return wanted is None or sum(wanted in line for line in lines) == 2
+    """Whether all workers are up and the request is logged by those that log it."""
+    workers = name not in READY or sum(READY[name] in line for line in lines) == 2
+    return workers and ("gunicorn" in name or any('"GET / ' in line for line in lines))
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -426,8 +436,9 @@ def begin(**_):
 """
 
 
-@pytest.mark.parametrize("pool", ["solo", "prefork"])
-@pytest.mark.parametrize("broker", ["memory://", "filesystem://"])
+@pytest.mark.parametrize(
+    ("broker", "pool"), [("memory://", "solo"), ("memory://", "prefork"), ("filesystem://", "prefork")]
+)
 def test_celery(place: Place, watch: Watch, broker: str, pool: str) -> None:
     """A task that runs in the worker, or in a process of its pool, imports lazily."""
     build(place.tree, {**BESIDE, "tasks.py": TASKS.replace("BROKER", broker), "queue/": None})
@@ -443,7 +454,8 @@ def test_celery(place: Place, watch: Watch, broker: str, pool: str) -> None:
         "-l",
         "WARNING",
     ]
-    served = Served(place, watch, "--exact", command=command)
+    # by itself it takes its four seconds to end
+    served = Served(place, watch, "--exact", "--stop-timeout=0s", command=command)
     served.says("worked word 1 late 1")
     assert served.sweep("tasks.py") == {"tasks.py", "helper.py", "late.py"}
     with served.counts("helper.py"):
@@ -541,3 +553,67 @@ def test_the_prompt_of_python(place: Place, watch: Watch, options: list[str]) ->
     terminal.wait_output(">>> ", after=at)
     terminal.send(CTRL_D)
     served.daemon.wait_event("ended", status=0)
+
+
+# Installed from elsewhere
+
+
+FINDER = """\
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import spec_from_file_location
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "lib":
+            return spec_from_file_location(name, "TOP/lib/__init__.py")
+
+sys.meta_path.append(Finder)
+"""
+
+
+LIB = """\
+import time
+from lib import part
+
+def main():
+    print(part.X, flush=True)
+    time.sleep(99)
+"""
+
+
+@pytest.mark.parametrize("style", ["compat", "finder", "strict"])
+def test_a_console_script_of_an_editable_install(place: Place, watch: Watch, style: str) -> None:
+    """As pip and setuptools write it: a line in a .pth file, a finder, or links into the checkout."""
+    top = place.outside / "src"
+    build(top, {"lib/__init__.py": LIB, "lib/part.py": "X = 'part 1'\n", "lib/unused.py": ""})
+    venv = place.base / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (site,) = venv.glob("lib/python*/site-packages")
+    if style == "compat":
+        build(site, {"__editable__.lib.pth": f"{top}\n"})
+    elif style == "finder":
+        build(
+            site,
+            {"__editable__.lib.pth": "import _lib_finder", "_lib_finder.py": FINDER.replace("TOP", str(top))},
+        )
+    else:
+        build(place.outside, {"build/lib/": None})
+        for name in ("__init__.py", "part.py", "unused.py"):
+            (place.outside / "build/lib" / name).symlink_to(top / "lib" / name)
+        build(site, {"__editable__.lib.pth": f"{place.outside / 'build'}\n"})
+    script = venv / "bin/lib"
+    script.write_text(f"#!{venv}/bin/python\nimport sys\nfrom lib import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    known = place.outside / "build/lib" if style == "strict" else top / "lib"
+    served = Served(place, watch, "--exact", command=[str(script)])
+    served.says("part 1")
+    served.armed(modules=3)
+    with served.counts(str(known / "part.py")):
+        edits.write(top / "lib/unused.py", "")
+        edits.write(top / "lib/part.py", "X = 'part 2'\n")
+    served.says("part 2")
+    served.armed(modules=3)
+    with served.counts(str(known / "__init__.py")):
+        edits.replace(top / "lib/__init__.py", LIB)
