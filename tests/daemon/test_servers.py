@@ -415,6 +415,15 @@ def test_a_server_whose_code_does_not_run(place: Place, watch: Watch, name: str)
         assert served.changed(at) == {"helper.py"}
 
 
+def test_flask_finds_a_template_that_was_missing_by_itself(place: Place, watch: Watch) -> None:
+    """Jinja asks whether it is there and does not open it: nobody sees that, and nothing has to restart."""
+    served = serve(place, watch, "flask", "--exact", tracebacks=True)
+    served.answers("500", "/missing")
+    edits.write(place.tree / "templates/missing.html", "found")
+    served.answers("found", "/missing")
+    assert served.sweep("web.py") == {"web.py", "helper.py", "templates/missing.html"}
+
+
 # Celery
 
 TASKS = """\
