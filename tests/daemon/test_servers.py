@@ -415,6 +415,28 @@ def test_a_server_whose_code_does_not_run(place: Place, watch: Watch, name: str)
         assert served.changed(at) == {"helper.py"}
 
 
+@pytest.mark.parametrize("option", [[], ["--restart-status=none"]])
+def test_gunicorn_whose_only_worker_cannot_start(place: Place, watch: Watch, option: list[str]) -> None:
+    """It ends with 3, its own way to say so; ours is "restart me", which slows down and says why."""
+    build(place.tree, {**BESIDE, "web.py": FLASK, "helper.py": "WORD = (\n"})
+    port = free_port()
+    command = [tool("gunicorn"), "web:app", f"--bind=127.0.0.1:{port}"]
+    keywords: dict[str, Any] = {"warnings": True, "tracebacks": True}
+    served = Served(place, watch, "--exact", *option, command=command, port=port, **keywords)
+    served.daemon.wait_event("ended", run=1, status=3)
+    if option:
+        served.daemon.wait_event("waiting")
+    else:
+        warning = served.daemon.wait_event("warning")
+        assert "--restart-status none" in warning["text"]
+        served.daemon.wait_event("waiting", seconds=1)
+    at = served.daemon.mark()
+    edits.replace(place.tree / "helper.py", "WORD = 'mended'\n")
+    served.answers("mended")
+    assert served.changed(at) == {"helper.py"}
+    assert not served.daemon.named("ended", after=at)
+
+
 def test_flask_finds_a_template_that_was_missing_by_itself(place: Place, watch: Watch) -> None:
     """Jinja asks whether it is there and does not open it: nobody sees that, and nothing has to restart."""
     served = serve(place, watch, "flask", "--exact", tracebacks=True)
