@@ -278,8 +278,6 @@ class Modules:
     def judge(self, change: Change, now: float) -> Verdict:
         """What a change does; what is dismissed too early is remembered."""
         verdict = self.verdict(change.path, now)
-        if verdict is NOT_LOADED and not change.existed and self._is_sought(change.path):
-            return LOOKED_FOR
         if verdict is NOT_LOADED and not change.existed and self.exact.is_sought(change.path):
             return LOOKED_FOR
         if verdict is NOT_LOADED:
