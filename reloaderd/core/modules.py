@@ -25,7 +25,8 @@ from reloaderd.core.links import Links
 from reloaderd.core.paths import parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
-from reloaderd.core.rules.sources import COMMAND_LINE, DEFAULTS
+from reloaderd.core.rules.sources import COMMAND_LINE
+from reloaderd.core.rules.verdicts import is_explicit, is_of_git, is_overruled
 from reloaderd.events import Anchored, Examined, FilesLoaded, Kind, Loaded, Stamp, Why
 from reloaderd.settings import ServiceSettings
 
@@ -200,7 +201,7 @@ class Modules:
         spelled = self._roots.spelled(prefix)
         self.exact.missed(spelled or prefix)
         source = (spelled or prefix) + ".py"
-        if parent(source) in self._tree and not _is_overruled(self._rules.verdict(source)):
+        if parent(source) in self._tree and not is_overruled(self._rules.verdict(source)):
             return []
         return self._await(prefix, prefix + ".py")
 
@@ -208,7 +209,7 @@ class Modules:
         """The run would have read that."""
         path = self._roots.spelled(path) or path
         self.exact.lacked(path)
-        is_ignored = self.exact.on and _is_of_git(self._rules.verdict(path))
+        is_ignored = self.exact.on and is_of_git(self._rules.verdict(path))
         return self._await(path) if is_ignored and parent(path) in self._tree else []
 
     def _await(self, *paths: str) -> list[Command]:
@@ -290,16 +291,16 @@ class Modules:
         verdict = self._verdict(path, kind)
         if verdict.action == "ignore" or not self.exact.dismisses(now):
             return verdict
-        if kind or path in self._roots or _is_explicit(verdict) or self.exact.is_looked_for(path):
+        if kind or path in self._roots or is_explicit(verdict) or self.exact.is_looked_for(path):
             return verdict
         return NOT_LOADED
 
     def _verdict(self, path: str, kind: str) -> Verdict:
         """By the rules, and by what it is loaded as."""
         verdict = self._rules.verdict(path)
-        if not _is_overruled(verdict):
+        if not is_overruled(verdict):
             return verdict
-        if kind is MODULE or (kind is DATA and self.exact.on and _is_of_git(verdict)):
+        if kind is MODULE or (kind is DATA and self.exact.on and is_of_git(verdict)):
             return LOADED
         return LOOKED_FOR if path in self._awaited or path in self._former_awaited else verdict
 
@@ -329,19 +330,3 @@ class Modules:
 def _alike(seen: Stamp | None, stamp: Stamp | None) -> bool:
     """Whether a file looked the same both times; what could not be looked at may be anything."""
     return seen is not None and stamp is not None and seen.whole == stamp.whole
-
-
-def _is_explicit(verdict: Verdict) -> bool:
-    """Whether an `--on` says so that names more than everything."""
-    return verdict.rule.startswith("--on ") and not verdict.rule.startswith("--on *=")
-
-
-def _is_overruled(verdict: Verdict) -> bool:
-    """Whether that is ignored unless the run loads it."""
-    return verdict.action == "ignore" and not _is_explicit(verdict)
-
-
-def _is_of_git(verdict: Verdict) -> bool:
-    """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
-    origin = verdict.origin
-    return bool(origin) and origin not in (COMMAND_LINE, DEFAULTS) and ".reloaderdignore:" not in origin
