@@ -489,6 +489,7 @@ def test_celery(place: Place, watch: Watch, broker: str, pool: str) -> None:
     served = Served(place, watch, "--exact", "--stop-timeout=0s", command=command)
     served.says("worked word 1 late 1")
     assert served.sweep("tasks.py") == {"tasks.py", "helper.py", "late.py"}
+    served.says("worked word 1 late 1", times=2)
     with served.counts("helper.py"):
         edits.replace(place.tree / "helper.py", "WORD = 'word 2'\n")
     served.says("worked word 2 late 1")
@@ -556,7 +557,7 @@ def test_a_pool(place: Place, watch: Watch, method: str) -> None:
     served = Served(place, watch, "--exact", command=[sys.executable, "main.py", method])
     served.says("['late 1', 'late 1']")
     assert served.sweep("main.py") == {"main.py", "job.py", "late.py"}
-    served.says("['late 1', 'late 1']")
+    served.says("['late 1', 'late 1']", times=2)
     with served.counts("late.py"):
         edits.replace(place.tree / "late.py", "ANSWER = 'late 2'\n")
     served.says("['late 2', 'late 2']")

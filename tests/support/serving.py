@@ -88,9 +88,11 @@ class Served:
         found: str = self.daemon.wait(look, f"{text!r} in the answer to {path}")
         return found
 
-    def says(self, text: str) -> None:
-        """Wait until the present run has printed a line with `text`, to stdout or stderr."""
-        self.daemon.wait(lambda: any(text in line for line in self.lines()), f"{text!r} in its output")
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until all runs have printed that many lines with `text`, to stdout or stderr."""
+        self.daemon.wait(
+            lambda: sum(text in line for line in self.lines()) >= times, f"{text!r} in its output"
+        )
 
     def lines(self) -> list[str]:
         """What all runs have printed."""
