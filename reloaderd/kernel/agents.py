@@ -61,8 +61,9 @@ class Agents:
             self._listener.listen(BACKLOG)
             os.rename(os.path.join(directory, f".{name}"), self.path)
             self._epoll = select.epoll()
-        except OSError:
+        except OSError as error:
             self._listener.close()
+            error.filename = error.filename or directory
             raise
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 

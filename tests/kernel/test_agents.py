@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from reloaderd.events import FilesLoaded, Loaded
 from reloaderd.kernel import agents as module
+from reloaderd.kernel import runtime as runtime_module
 from reloaderd.kernel.agents import AGENT, AT_ONCE, LONGEST, PENDING, Agents, runtime_directory, without_agent
 from reloaderd.kernel.files import stamp
 from tests.support import procfs
@@ -298,6 +300,29 @@ def test_without_a_runtime_directory_it_is_below_tmp(monkeypatch: pytest.MonkeyP
     for given in ("", "relative", "/no/such", "/" + "long/" * 30):
         monkeypatch.setenv("XDG_RUNTIME_DIR", given)
         assert runtime_directory() == f"/tmp/reloaderd-{os.geteuid()}"
+
+
+def test_a_runtime_directory_of_another_user_is_left_to_that_one(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo -E` hands it on."""
+    (runtime / "file").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / "file"))
+    assert runtime_directory() == f"/tmp/reloaderd-{os.geteuid()}"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    uid = os.geteuid()
+    assert not runtime_module._is_own(str(runtime), uid + 1)
+    assert runtime_module._is_own(str(runtime), uid)
+
+
+def test_what_keeps_it_from_listening_is_named(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(*_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "rename", rename)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Agents()
+    assert caught.value.filename == str(runtime / "reloaderd")
 
 
 # The environment
