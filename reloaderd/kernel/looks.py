@@ -166,9 +166,26 @@ class Directory:
                 self.looks[name] = looks[name]
                 self.read_if_young(there, name, seen=False)
 
-    def compare(self, there: str, looks: dict[str, Look]) -> list[tuple[str, Kind, bool]]:
-        """What became of which name since it was last looked at, and whether that is a directory."""
-        before, self.looks = self.looks, looks
+    def look_one(self, there: str, name: str) -> dict[str, Look]:
+        """How one name looks now; nothing where it is not there."""
+        path = f"{there}/{name}"
+        try:
+            return {name: look_at(path, os.lstat(path), self.forgetful)}
+        except OSError:
+            return {}
+
+    def compare(
+        self, there: str, looks: dict[str, Look], only: str | None = None
+    ) -> list[tuple[str, Kind, bool]]:
+        """What became of which name since it was last looked at, and whether that is a directory.
+
+        `only`: the one name that was looked at.
+        """
+        if only is None:
+            before, self.looks = self.looks, looks
+        else:
+            before = {only: self.looks.pop(only)} if only in self.looks else {}
+            self.looks.update(looks)
         found = [(name, Kind.DELETED, known.is_dir) for name, known in before.items() if name not in looks]
         for name, _, _ in found:
             self.young.pop(name, None)
