@@ -188,7 +188,7 @@ class Watcher:
 
     def _is_needed(self, path: str) -> bool:
         """Whether an ignore file outside of the tree bears on it: not if its repository went."""
-        base = self._ignore_files.repository_of(path)
+        base = self._ignore_files.bears_on(path)
         if base is None or base in self.tree or base in self._roots:
             return True
         return not any(is_below(base, root) for root in self._roots.paths)
