@@ -73,7 +73,7 @@ _OURS = frozenset(
     ]
 )
 _BELOW_GET_CODE = frozenset(["get_data", "_write_atomic", "set_data", "_cache_bytecode"])
-_CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec")
+_CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec", "os.putenv")
 """The events that this code raises itself."""
 
 
@@ -104,6 +104,8 @@ class Agent:
                 _LOOKED_FOR: self.looked_for,
                 "subprocess.Popen": followers.popen,
                 "os.exec": followers.exec,
+                "os.putenv": followers.putenv,
+                "os.unsetenv": followers.putenv,
             }
         )
 
