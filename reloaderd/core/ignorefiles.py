@@ -47,7 +47,7 @@ class IgnoreFiles:
         return changed
 
     def bears_on(self, path: str) -> str | None:
-        """The directory that `path` bears on, and without which nobody needs it; None for the person's own."""
+        """The directory that `path` bears on, without which nobody needs it; None for the person's own."""
         base, kind = self._outside[path]
         return None if kind == "excludesfile" else base
 

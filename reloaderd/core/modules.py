@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.asks import Asks
@@ -23,6 +23,7 @@ from reloaderd.core.directories import Directories
 from reloaderd.core.exact import Exact
 from reloaderd.core.links import Links
 from reloaderd.core.paths import parent
+from reloaderd.core.pythons import Pythons
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
 from reloaderd.core.rules.sources import COMMAND_LINE
@@ -53,8 +54,6 @@ class Modules:
     def __init__(
         self, settings: ServiceSettings, directories: Directories, roots: Roots, rules: Rules, asks: Asks
     ) -> None:
-        self.python = ""
-        """The interpreter of the process that was the first of its run to tell of itself."""
         self.exact = Exact(settings.name, settings.exact)
         self._name = settings.name
         self._directories = directories
@@ -67,6 +66,7 @@ class Modules:
         self._loaded: dict[str, str] = {}  # path, as whoever spells it -> MODULE or DATA
         self._former: dict[str, str] = {}
         self._own: set[str] = set()  # what it writes by itself
+        self._pythons = Pythons()
         self._count: Counter[str] = Counter()
         self._libraries = 0
         self._awaited: set[str] = set()  # what would be there if they were found, where no tree tells of it
@@ -93,6 +93,7 @@ class Modules:
         self._links.begin()
         self._count.clear()
         self._own.clear()
+        self._pythons.begin()
         self._libraries, self._tell_at, self._remember_at = 0, None, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
@@ -107,8 +108,8 @@ class Modules:
 
     def loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         """A process of the present run told of itself."""
-        if event.python and not self.exact.followed:
-            self.python = event.python
+        if event.python:
+            self._pythons.tell(event.pid, event.python)
         self.exact.told()
         self._libraries += event.libraries
         too_much = len(self._loaded) + len(self._own) + self.exact.looked_for > MOST
@@ -121,10 +122,15 @@ class Modules:
             self._remember_at = now + QUIET
         return self._take_in(event)
 
+    def python_of(self, paths: Sequence[str]) -> str:
+        """The interpreter that loaded one of these, else the first of the run; empty where none is known."""
+        return self._pythons.of(paths)
+
     def _take_in(self, event: FilesLoaded) -> list[Command]:
         commands: list[Command] = []
         compare: list[str] = []
         for file in event.modules:
+            self._pythons.load(event.pid, self._roots.spelled(file.real) or file.path)
             commands += self._take(file, MODULE, compare)
         for file in event.data:
             commands += self._take(file, DATA, compare)

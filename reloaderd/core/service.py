@@ -63,6 +63,7 @@ class Service:
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
+        self.gate.python_of = self.watcher.modules.python_of
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
@@ -149,7 +150,6 @@ class Service:
         commands = self.watcher.modules.loaded(event, now)
         for path in self.watcher.modules.disowned(event.own):
             self.debounce.batch.discard(path)  # it is that write, whose event was read before the word for it
-        self.passage.gate.python = self.watcher.modules.python
         return commands
 
     def _collect(self, now: float) -> None:

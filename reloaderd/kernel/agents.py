@@ -132,7 +132,7 @@ class Agents:
                 return
             connection = _socket.socket(fileno=fd)
             connection.setblocking(False)
-            if not _is_ours(connection):
+            if _peer(connection)[1] != os.geteuid():  # the directory lets nobody else in but root
                 connection.close()
                 continue
             while len(self._connections) >= PENDING:
@@ -157,7 +157,7 @@ class Agents:
             if said is not None and said.get("listen") is True:
                 self._hand_over(connection, said)
                 return
-            event = packets.event_of(said, self.forgetful) if said is not None else None
+            event = packets.event_of(said, self.forgetful, _peer(connection)[0]) if said is not None else None
             if event is None:
                 self._drop(connection)
                 return
@@ -199,8 +199,7 @@ def _cost(data: bytes) -> int:
     return 1 + len(data) // 1024 if data else 0
 
 
-def _is_ours(connection: Any) -> bool:
-    """Whether this user connected: the directory lets nobody else in but root."""
+def _peer(connection: Any) -> tuple[int, int]:
+    """The pid and the user id of the process that connected."""
     credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    uid = int.from_bytes(credentials[4:8], "little")
-    return uid == os.geteuid()
+    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")

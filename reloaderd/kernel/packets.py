@@ -39,8 +39,8 @@ def parse(data: bytes) -> dict[str, Any] | None:
     return said if known else None
 
 
-def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | None:
-    """The event of one packet of an agent; None for one that no agent sends."""
+def event_of(said: dict[str, Any], forgetful: Container[int], pid: int) -> FilesLoaded | None:
+    """The event of one packet of the agent in process `pid`; None for one that no agent sends."""
     try:
         return FilesLoaded(
             said["service"],
@@ -53,6 +53,7 @@ def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | N
             [_path(item) for item in said.get("absent", ())],
             max(_number(said.get("libraries", 0)), 0),
             said.get("full") is True,
+            pid,
         )
     except (ValueError, TypeError):
         return None

@@ -82,11 +82,11 @@ def test_what_is_said_becomes_an_event(agents: Agents, tmp_path: Path) -> None:
     say(agents, {**HELLO, **paths, "libraries": 7, "full": True})
     say(agents, {**HELLO, "data": [["/gone", "", 0, 0, 0, 0, 0]]})
     first, second, third, fourth = told(agents)
-    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], [], 0, False)
+    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], [], 0, False, os.getpid())
     look = stamp(str(tmp_path / "a.py"))
     assert look is not None
     assert second.modules == [Loaded(str(tmp_path / "a.py"), "/real/a.py", look._replace(young=False))]
-    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], ["/a"], 7, True)
+    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], ["/a"], 7, True, os.getpid())
     assert fourth.data == [Loaded("/gone", "/gone", None)]
 
 
@@ -210,14 +210,14 @@ def test_who_only_connects_does_not_keep_others_waiting(
     """As fast as they are taken, others come."""
     taken = 0
 
-    def take(connection: Any) -> bool:
+    def peer(connection: Any) -> tuple[int, int]:
         nonlocal taken
         taken += 1
         if taken < 5 * AT_ONCE:
             connect(agents).close()
-        return True
+        return 1, os.geteuid()
 
-    monkeypatch.setattr(module, "_is_ours", take)
+    monkeypatch.setattr(module, "_peer", peer)
     connect(agents).close()
     assert agents.read() == []
     assert taken == AT_ONCE

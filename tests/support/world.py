@@ -358,12 +358,14 @@ class World:
         absent: Iterable[str] = (),
         run: int | None = None,
         full: bool = False,
+        python: str = "python",
+        pid: int = 1,
     ) -> None:
         """The child of the present run tells what it loaded, and how that looks now."""
         run = self.keepers[service].run if run is None else run
         files = [[self._loaded(path) for path in paths] for paths in (modules, data)]
         paths = [[*own], [*missing], [*absent]]
-        event = FilesLoaded(service, run, "python", *files, *paths, 0, full)
+        event = FilesLoaded(service, run, python, *files, *paths, 0, full, pid)
         self.said.append(event)
 
     def _loaded(self, path: str) -> Loaded:
