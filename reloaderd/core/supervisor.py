@@ -33,8 +33,8 @@ BUSY_LIMIT = 1.0
 START_RETRIES = 5
 """Starts in a row that may fail, backed off, before only a change makes another: 15.5 s in all."""
 
-STRANGE = 1.0
-"""Seconds of delay, the third in a row, from which on "restart me" looks like a failure: gunicorn ends with
+STRANGE = 2.0
+"""Seconds of delay, the fourth in a row, from which on "restart me" looks like a failure: gunicorn ends with
 3 when its worker cannot be started."""
 
 FELT = 0.2

@@ -429,7 +429,7 @@ def test_gunicorn_whose_only_worker_cannot_start(place: Place, watch: Watch, opt
     else:
         warning = served.daemon.wait_event("warning")
         assert "--restart-status none" in warning["text"]
-        served.daemon.wait_event("waiting", seconds=1)
+        served.daemon.wait_event("waiting", seconds=2)
     at = served.daemon.mark()
     edits.replace(place.tree / "helper.py", "WORD = 'mended'\n")
     served.answers("mended")
