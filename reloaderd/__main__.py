@@ -16,7 +16,8 @@ EX_SOFTWARE = 70
 
 NEEDED_ONCE = (
     *("argparse", "gettext", "locale"),
-    *("reloaderd.cli", "reloaderd.options", "reloaderd.parsers", "reloaderd.values"),
+    *("reloaderd.assembly", "reloaderd.cli", "reloaderd.options", "reloaderd.parsers"),
+    *("reloaderd.paths", "reloaderd.values"),
 )
 """What only reads the command line: 0.6 MB that a daemon that runs all day has no use for."""
 

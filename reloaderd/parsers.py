@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reloaderd import values
@@ -144,3 +144,10 @@ class Group:
 
     def _add(self, names: str, text: str, **more: Any) -> None:
         self._group.add_argument(*names.split(", "), help=text, **more)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that was probably meant; empty where none is like it."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")

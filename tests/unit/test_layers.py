@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"kernel"},
     {"answers", "loop"},
     {
+        "assembly",
         "config",
         "console",
         "cli",
@@ -30,6 +31,7 @@ LAYERS: list[set[str]] = [
         "excerpt",
         "options",
         "parsers",
+        "paths",
         "values",
         "wording",
     },
