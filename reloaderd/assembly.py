@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reloaderd.errors import ReloaderdError
-from reloaderd.settings import ConsoleSettings, RuleSettings, ServiceSettings, Settings
+from reloaderd.settings import ConfigSettings, ConsoleSettings, RuleSettings, ServiceSettings, Settings
 
 Variables = Iterable[tuple[str, str]]
 
@@ -58,8 +58,10 @@ def service(
     )
 
 
-def settings(given: Mapping[str, Any], services: Iterable[ServiceSettings]) -> Settings:
+def settings(
+    given: Mapping[str, Any], services: Iterable[ServiceSettings], config: ConfigSettings | None = None
+) -> Settings:
     """All of one reloaderd."""
     verbosity = -1 if given.get("quiet") else len(given.get("verbose", ()))
     console = ConsoleSettings(**fields(ConsoleSettings, {**given, "verbosity": verbosity}))
-    return Settings(tuple(services), console, **fields(Settings, given))
+    return Settings(tuple(services), console, **fields(Settings, given), config=config)

@@ -11,13 +11,14 @@ from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
 from reloaderd.parsers import HelpWanted, Parser, nearest
-from reloaderd.settings import DoctorSettings, Settings
+from reloaderd.settings import ConfigSettings, DoctorSettings, Settings
 from reloaderd.wording import words
 
 OVERVIEW = """\
 reloaderd keeps a command running and restarts it when the files it depends on change.
 
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
        reloaderd watch --help
        reloaderd --version
@@ -36,6 +37,8 @@ All options, with more examples: reloaderd watch --help
 SUBCOMMANDS = ("watch", "doctor")
 
 USAGE = "reloaderd watch [PATH ...] -- COMMAND [ARG ...]"
+
+NO_COMMAND = f"put -- before the command: {USAGE}; or have a reloaderd.toml"
 
 
 class Said(NamedTuple):
@@ -73,19 +76,51 @@ def _no_subcommand(word: str) -> ReloaderdError:
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
-def _watch(argv: list[str]) -> Settings:
+def parse_again(config: ConfigSettings) -> Settings:
+    """What `parse` made of this file and these words, as the file is now.  Raises ReloaderdError."""
+    return _watch([*config.words], config)
+
+
+def _watch(argv: list[str], again: ConfigSettings | None = None) -> Settings:
     divided = "--" in argv
     at = argv.index("--") if divided else len(argv)
     mine, command = argv[:at], argv[at + 1 :]
     parser = watch_parser()
     given, rest = _parsed(parser, mine)
     if not divided:
-        _check_for_command(mine, rest)
+        return _configured(parser, given, mine, rest, again)
     _check_for_options(rest, parser)
+    if "config" in given:
+        raise ReloaderdError("--config and a COMMAND contradict each other", "leave one of them out")
     if not command or not "".join(command).strip():
         at_fault = "COMMAND is missing" if not command else "COMMAND is empty"
         raise ReloaderdError(at_fault, f"put it after --: {USAGE}")
     return _settings(given, rest, command)
+
+
+def _configured(
+    parser: Parser, given: dict[str, Any], mine: list[str], rest: list[str], again: ConfigSettings | None
+) -> Settings:
+    """There is no `--`: the words are services of a configuration file, if there is one."""
+    from reloaderd.config import reader, source
+
+    cwd = paths.working_directory()
+    name = given.pop("config", None)
+    named = again.named if again else name is not None
+    if named and not again and not os.path.lexists(name):
+        _check_for_command(mine, rest)  # `sh -c …`
+    found = source.read_again(again.path, cwd, named) if again else source.find(name, cwd)
+    if found is None:
+        _check_for_command(mine, rest)
+    _check_for_options(rest, parser)
+    if found is None:
+        raise ReloaderdError("COMMAND is missing", NO_COMMAND)
+    if "name" in given:
+        raise ReloaderdError(
+            "--name is for a COMMAND", f"the services of {found.shown} have names: leave it out"
+        )
+    assembly.check_contradictions(given)
+    return reader.settings(found, given, rest, named, mine)
 
 
 def _doctor(argv: list[str]) -> DoctorSettings:
@@ -149,7 +184,6 @@ def _check_for_command(mine: list[str], rest: list[str]) -> None:
             at = mine.index(word)
             line = words(["reloaderd", "watch", *mine[:at], "--", *mine[at:]])
             raise ReloaderdError("COMMAND is missing", f"put -- before the command: {line}")
-    raise ReloaderdError("COMMAND is missing", f"put -- before the command: {USAGE}")
 
 
 def _is_command(word: str) -> bool:

@@ -41,7 +41,7 @@ class Once(argparse.Action):
 
     def __init__(self, *args: Any, convert: Convert = str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._convert = convert
+        self.convert = convert
 
     def __call__(
         self,
@@ -59,7 +59,7 @@ class Once(argparse.Action):
         if self.nargs == 0:
             return self.const
         try:
-            return self._convert(value)
+            return self.convert(value)
         except values.BadValue as fault:
             # --env may hold a secret: only its key is repeated
             shown = value.partition("=")[0] if self.dest == "env" else value or "''"

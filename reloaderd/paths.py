@@ -56,8 +56,8 @@ def _cannot_use(path: str, number: int | None) -> ReloaderdError:
     return ReloaderdError(f"{path}: {reason}", mends.get(number or 0, ""))
 
 
-def directory(path: str, cwd: str) -> str:
-    """The absolute and normal path for --chdir."""
+def directory(path: str, cwd: str, asked: str = "--chdir") -> str:
+    """The absolute and normal path of a directory to go to; `asked` is who asks for it."""
     try:
         there = os.stat(path)
         if not stat.S_ISDIR(there.st_mode):
@@ -66,7 +66,7 @@ def directory(path: str, cwd: str) -> str:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ReloaderdError(f"--chdir {path}: {reason}", "name a directory that one can cd to") from None
+        raise ReloaderdError(f"{asked} {path}: {reason}", "name a directory that one can cd to") from None
     return _absolute(path, cwd, there)
 
 

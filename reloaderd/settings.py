@@ -66,6 +66,18 @@ class ConsoleSettings(NamedTuple):
     verbosity: int = 0
 
 
+class ConfigSettings(NamedTuple):
+    """The configuration file that all was read from, and what else there is to read it again.
+
+    `path` is absolute; `named` says whether a person named the file or it was found, and `words` are those
+    after `watch` on the command line.
+    """
+
+    path: str
+    named: bool
+    words: tuple[str, ...]
+
+
 class Settings(NamedTuple):
     """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds."""
 
@@ -73,6 +85,7 @@ class Settings(NamedTuple):
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
     poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too
+    config: ConfigSettings | None = None
 
 
 class DoctorSettings(NamedTuple):
