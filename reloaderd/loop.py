@@ -177,7 +177,7 @@ class Loop:
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
-        self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name, late)
+        self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
         self._adapters = [self._signals, self._mounts, self._source, *self._children.values()]
         self._adapters += self._compilers.values()
         if self._agents is not None:

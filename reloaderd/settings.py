@@ -70,12 +70,13 @@ class ConfigSettings(NamedTuple):
     """The configuration file that all was read from, and what else there is to read it again.
 
     `path` is absolute; `named` says whether a person named the file or it was found, and `words` are those
-    after `watch` on the command line.
+    after `watch` on the command line.  `stamp` is how it looked (`events.Stamp.value`).
     """
 
     path: str
     named: bool
     words: tuple[str, ...]
+    stamp: int = 0
 
 
 class Settings(NamedTuple):

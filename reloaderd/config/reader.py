@@ -40,7 +40,7 @@ def settings(
     if reader.faults:
         raise ConfigError([text for _, text in sorted(reader.faults)])
     chosen = _chosen(services, wanted, source.shown)
-    config = ConfigSettings(source.path, named, tuple(words))
+    config = ConfigSettings(source.path, named, tuple(words), source.stamp)
     return assembly.settings({**of_all, **given}, chosen, config)
 
 

@@ -36,6 +36,7 @@ class Source(NamedTuple):
     text: str
     document: dict[str, Any]
     table: Path
+    stamp: int
 
 
 def find(named: str | None, cwd: str) -> Source | None:
@@ -76,7 +77,7 @@ def read(shown: str, cwd: str, named: bool, needed: bool = True) -> Source | Non
         raise ConfigError([f"{shown}: it has no table [tool.reloaderd]"])
     if not named:
         _check_hands(shown, status)
-    return Source(os.path.normpath(os.path.join(cwd, shown)), shown, text, document, table)
+    return Source(os.path.normpath(os.path.join(cwd, shown)), shown, text, document, table, _stamp(status))
 
 
 def _content(shown: str) -> tuple[bytes, os.stat_result]:
@@ -92,6 +93,11 @@ def _content(shown: str) -> tuple[bytes, os.stat_result]:
     if len(content) > LARGEST:
         raise OSError(0, f"larger than {LARGEST} bytes")
     return content, status
+
+
+def _stamp(look: os.stat_result) -> int:
+    """As kernel.files has it, which is not loaded for that: the keepers are forked before it is."""
+    return hash((look.st_ino, look.st_size, look.st_mtime_ns))
 
 
 def _decoded(content: bytes, shown: str) -> str:
