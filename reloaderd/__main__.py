@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from reloaderd.errors import ReloaderdError
+
+if TYPE_CHECKING:
+    from reloaderd.settings import ConfigSettings, Settings
 
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
@@ -78,9 +82,23 @@ def _run(argv: Sequence[str]) -> tuple[int, int]:
     from reloaderd.console import Console
     from reloaderd.loop import run
 
-    several = wanted.config is not None or len(wanted.services) > 1
-    status, signum = run(wanted, Console(wanted.console, named=several))
+    config = wanted.config
+    console = Console(wanted.console, named=config is not None)
+    if config is None:
+        status, signum = run(wanted, console)
+    else:
+        status, signum = run(wanted, console, lambda: _read_again(config))
     return status, signum
+
+
+def _read_again(config: ConfigSettings) -> Settings:
+    from reloaderd import cli
+
+    try:
+        return cli.parse_again(config)
+    finally:
+        del cli
+        _forget(NEEDED_ONCE)
 
 
 def _forget(modules: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ Rules:
   that the engine's answers are never out of turn.
 - A line for the person never delays the stop of a child: it is written when the commands around it
   are carried out, but before anything that may take long or has a say on the screen.
-- The keepers are forked before anything heavy is imported: they stay small.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import errno
 import gc
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from signal import SIGCHLD, SIGCONT
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reloaderd import commands as do
 from reloaderd.answers import ANSWERS
@@ -27,112 +26,47 @@ from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
     ChildTold,
+    ConfigRead,
     EntryChanged,
     Event,
     MountsChanged,
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.agents import Agents, without_agent
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays, working_directory
+from reloaderd.kernel.child import reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
-from reloaderd.kernel.spawn import given_environment
 from reloaderd.kernel.terminal import Terminal, TerminalGone
-from reloaderd.settings import ServiceSettings, Settings
+from reloaderd.processes import Processes, Tell
+from reloaderd.settings import Settings
 
-if TYPE_CHECKING:
-    from reloaderd.kernel.compiler import Compiler
-
-Tell = Callable[[do.Report], None]
-
-NOT_PASSED_ON = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "RELOADERD_AGENT",
-)
-"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
-which another reloaderd, whose child we are, has its children speak to it."""
+ReadAgain = Callable[[], Settings]
 
 
-def run(settings: Settings, console: Any) -> tuple[int, int]:
+def run(settings: Settings, console: Any, read_again: ReadAgain | None = None) -> tuple[int, int]:
     """Watch and supervise until the end: the exit status, and the signal to die of instead (or 0).
 
-    `console` has `report(Report)`.  Raises ReloaderdError where the machine refuses what is needed.
+    `console` has `report(Report)`; `read_again` reads the configuration file, if there is one.  Raises
+    ReloaderdError where the machine refuses what is needed.
     """
-    children: dict[str, Child] = {}
     ready = False
-    agents = _agents(settings, console.report)
     try:
-        become_subreaper()
-        children.update((one.name, _keeper(one, agents)) for one in settings.services if not one.dry_run)
-        with (
-            Signals() as signals,
-            Terminal() as terminal,
-            Loop(settings, children, signals, terminal, agents, console.report) as loop,
-        ):
-            ready = True
-            return loop.run()
+        with Processes(console.report) as processes:
+            processes.start(settings.services)
+            with (
+                Signals() as signals,
+                Terminal() as terminal,
+                Loop(settings, processes, signals, terminal, console.report, read_again) as loop,
+            ):
+                ready = True
+                return loop.run()
     except OSError as error:
         # once the loop runs, EAGAIN is what a read says too early: our fault
         if error.errno not in SHORT_OF or (ready and error.errno == errno.EAGAIN):
             raise
         message = f"cannot go on: {start_failure(error.errno)}"
         raise ReloaderdError(message, SHORT_OF[error.errno], exit_code=1) from None
-    finally:
-        for child in children.values():
-            child.close()
-        if agents is not None:
-            agents.close()
-
-
-def _agents(settings: Settings, tell: Tell) -> Agents | None:
-    """What Python children speak to, if any of them is to be followed."""
-    followed = [one for one in settings.services if _speaks(one) and not one.dry_run]
-    if not followed:
-        return None
-    try:
-        return Agents()
-    except OSError as error:
-        text = f"Python children are not listened to: {error.filename}: {error.strerror}"
-        for service in followed:
-            tell(do.Report("warning", service.name, {"text": text}))
-        return None
-
-
-def _speaks(service: ServiceSettings) -> bool:
-    """Whether its children may have something to say: what they load, or that they listen."""
-    return service.modules or any(on.action == "notify" for on in service.rules.on)
-
-
-def _keeper(service: ServiceSettings, agents: Agents | None) -> Child:
-    environ = _environ(service)
-    if agents is not None and _speaks(service):
-        environ |= agents.environ(environ.get("PYTHONPATH"), service.roots, follow=service.modules)
-    return Child(service.name, service.command, service.chdir, environ)
-
-
-def _environ(service: ServiceSettings) -> dict[str, str]:
-    """What every run of the service gets."""
-    given = given_environment()
-    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
-    return without_agent({**environ, **dict(service.environ)})
-
-
-def _compilers(services: Sequence[ServiceSettings]) -> dict[str, Compiler]:
-    """Of those that have a gate."""
-    gated = [one for one in services if one.gate is not None and not one.dry_run]
-    if not gated:
-        return {}
-    from reloaderd.kernel.compiler import Compiler
-
-    here = working_directory()
-    return {one.name: Compiler(one.name, one.command, one.chdir or here, _environ(one)) for one in gated}
 
 
 class Loop:
@@ -141,14 +75,17 @@ class Loop:
     def __init__(
         self,
         settings: Settings,
-        children: Mapping[str, Child],
+        processes: Processes,
         signals: Signals,
         terminal: Terminal,
-        agents: Agents | None,
         tell: Tell,
+        read_again: ReadAgain | None,
     ) -> None:
         self._settings = settings
-        self._children = children
+        self._processes = processes
+        self._children = processes.children
+        self._compilers = processes.compilers
+        self._read_again = read_again
         self._signals = signals
         self._terminal = terminal
         self._tell = tell
@@ -158,30 +95,22 @@ class Loop:
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
         self._mounts = Mounts()
-        self._compilers = _compilers(settings.services)
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
-        self._agents = agents
-        if agents is not None:
-            agents.forgetful = self._source.forgetful
+        processes.forget_inodes(self._source.forgetful)
 
     def __enter__(self) -> Loop:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._source.close()
-        for compiler in self._compilers.values():
-            compiler.close()
         self._mounts.close()
 
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
         self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
-        self._adapters = [self._signals, self._mounts, self._source, *self._children.values()]
-        self._adapters += self._compilers.values()
-        if self._agents is not None:
-            self._adapters.append(self._agents)
+        self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()
         self._carry(self._engine.start())
@@ -190,6 +119,9 @@ class Loop:
         while self._end is None:
             self._wait()
         return self._end.status, self._end.signum
+
+    def _gather_adapters(self) -> None:
+        self._adapters = [self._signals, self._mounts, self._source, *self._processes.adapters()]
 
     def _wait(self) -> None:
         now = time.monotonic()
@@ -266,15 +198,38 @@ class Loop:
         return ()
 
     def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
-        if self._agents is None:
+        if self._processes.agents is None:
             return [ChildTold(*command)]
-        return self._agents.tell(*command)
+        return self._processes.agents.tell(*command)
 
     def _check_syntax(self, command: do.CheckSyntax) -> Sequence[Event]:
         return self._compilers[command.service].start(command.number, command.python, command.paths)
 
     def _end_check(self, command: do.EndCheck) -> Sequence[Event]:
         self._compilers[command.service].end()
+        return ()
+
+    # Services that come and go
+
+    def _read_config(self, command: do.ReadConfig) -> Sequence[Event]:
+        self._say()
+        assert self._read_again is not None
+        try:
+            return [ConfigRead(self._read_again())]
+        except ReloaderdError as error:
+            return [ConfigRead(None, error.lines)]
+
+    def _add_service(self, command: do.AddService) -> Sequence[Event]:
+        if command.settings.follow_links:
+            self._source.follow_links()
+        self._processes.add(command.settings)
+        self._gather_adapters()
+        return ()
+
+    def _remove_service(self, command: do.RemoveService) -> Sequence[Event]:
+        self._processes.remove(command.service)
+        self._leaders.pop(command.service, None)
+        self._gather_adapters()
         return ()
 
     # The terminal
@@ -321,6 +276,9 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.TellChild: Loop._tell_child,
     do.CheckSyntax: Loop._check_syntax,
     do.EndCheck: Loop._end_check,
+    do.ReadConfig: Loop._read_config,
+    do.AddService: Loop._add_service,
+    do.RemoveService: Loop._remove_service,
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,

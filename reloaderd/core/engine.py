@@ -75,6 +75,7 @@ class Engine:
         self.services = {one.name: Service(one, source, late) for one in settings.services}
         self._configuration = Configuration(settings)
         self._next: dict[str, ServiceSettings | None] = {}  # what takes the place of a service
+        self._read_at = 0.0  # when that was asked for
         self._source, self._late = source, late
         self._has_terminal = has_terminal
         self._foreground = Foreground()
@@ -122,7 +123,7 @@ class Engine:
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due.  All that was asked before must have been answered."""
-        commands = [] if self._closing else self._replace(now) + self._configuration.tick(now)
+        commands = [] if self._closing else self._replace() + self._configuration.tick(now)
         commands += _of_all(service.tick(now) for service in self.services.values())
         return self._finish(commands, now)
 
@@ -140,6 +141,7 @@ class Engine:
             meant |= {name: settings} if settings is not None else {}
         found = difference(meant, then)
         commands = self._configuration.taken(event, found)
+        self._read_at = now
         for name in (*found.changed, *found.added, *found.removed):
             leaves = name in self._next or name not in self.services
             self._next[name] = then.get(name)
@@ -153,7 +155,7 @@ class Engine:
     def _is_closed(self, name: str) -> bool:
         return self.services[name].supervisor.state is State.CLOSED
 
-    def _replace(self, now: float) -> list[Command]:
+    def _replace(self) -> list[Command]:
         commands: list[Command] = []
         for name in self._replaceable():
             settings, former = self._next.pop(name), self.services.pop(name, None)
@@ -161,7 +163,7 @@ class Engine:
                 commands.append(RemoveService(name))
             if settings is not None:
                 supervisor = former.supervisor if former is not None else None
-                service = Service(settings, self._source, self._late, now, supervisor)
+                service = Service(settings, self._source, self._late, self._read_at, supervisor)
                 self.services[name] = service
                 commands += [AddService(settings), *service.start()]
             if former is not None:  # last: most of them are armed again

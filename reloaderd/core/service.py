@@ -61,7 +61,7 @@ class Service:
     ) -> None:
         """`source` is the name of the kernel's source, `late` by how many seconds polling may be late.
 
-        `joined` is when it came to others that were at work, `former` what it was before then.
+        `joined` is when it was asked to come to others that were at work, `former` what it was before then.
         """
         self.settings = settings
         self._late = late

@@ -144,6 +144,8 @@ def test_the_next_one_starts_only_when_nothing_of_the_run_is_left() -> None:
     world = running(WEB, web=[Manner(grace=None, leaves=True, dies=0.5)])
     edit(world, CHANGED)
     assert runs(world) == [("web", 1), ("web", 2)]
+    [(_, fields)] = told(world, "restarted")
+    assert fields["ms"] == pytest.approx(5500.0)
 
 
 def test_what_is_said_while_it_stops_counts_at_the_end() -> None:

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "loop"},
+    {"answers", "loop", "processes"},
     {
         "assembly",
         "config",
