@@ -35,7 +35,10 @@ class RuleSettings(NamedTuple):
 
 
 class ServiceSettings(NamedTuple):
-    """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds."""
+    """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds.
+
+    `config` is the file that it was read from: a change of that is no change of what it watches.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -54,6 +57,7 @@ class ServiceSettings(NamedTuple):
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
     skip_unchanged: bool = False
+    config: str | None = None
     dry_run: bool = False
 
 

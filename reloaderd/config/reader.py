@@ -149,7 +149,7 @@ class Reader:
         environ = [*self._variables(given, at), *assembly.environ(self._given)]
         chdir = self._directory(given.get("chdir"), (*at, "chdir"))
         merged = self._merged(given)
-        merged |= {"name": name, "chdir": chdir}
+        merged |= {"name": name, "chdir": chdir, "config": self._source.path}
         command = self._command(merged, at)
         if len(self.faults) > line or not command:
             return None

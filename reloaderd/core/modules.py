@@ -72,6 +72,10 @@ class Modules:
     def __contains__(self, path: str) -> bool:
         return path in self._anchored
 
+    def is_loaded(self, path: str) -> bool:
+        """Whether the present run has loaded it."""
+        return path in self._loaded
+
     # A run
 
     def begin(self, run: int, now: float) -> list[Command]:

@@ -91,7 +91,7 @@ def stamp_of(name: str) -> int:
 
 
 def test_the_least_there_is(here: Path) -> None:
-    plain = ServiceSettings("web", ("web",), (str(here),))
+    plain = ServiceSettings("web", ("web",), (str(here),), config=f"{here}/reloaderd.toml")
     config = ConfigSettings(f"{here}/reloaderd.toml", False, ())
     assert read(WEB) == Settings((plain,), config=config._replace(stamp=stamp_of("reloaderd.toml")))
 
@@ -161,6 +161,7 @@ def test_every_key(here: Path) -> None:
         chdir=f"{here}/lib",
         environ=(("A", "1=2"), ("B", "3")),
         skip_unchanged=True,
+        config=f"{here}/reloaderd.toml",
     )
     worker = ServiceSettings(
         "worker",
@@ -169,6 +170,7 @@ def test_every_key(here: Path) -> None:
         modules=False,
         stop_signal=signal.SIGKILL,
         restart_status=None,
+        config=f"{here}/reloaderd.toml",
     )
     console = ConsoleSettings("json", "never", True, 2)
     assert parsed._replace(config=None) == Settings((web, worker), console, "poll", 0.5)
@@ -296,6 +298,7 @@ def test_reloaderd_toml_comes_before_pyproject_toml() -> None:
     assert [one.name for one in parsed().services] == ["one"]
     assert parsed().backend == "poll"
     assert parsed("--config", "pyproject.toml").services == parsed().services
+    assert parsed().services[0].config == os.path.abspath("pyproject.toml")
     assert [one.name for one in read(WEB).services] == ["web"]
 
 

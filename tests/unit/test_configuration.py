@@ -408,3 +408,28 @@ def test_it_is_prepared_before_it_starts() -> None:
     world.carry([ConfigRead(Settings((WEB, MAIL)))])
     first = next(one for one in world.engine.tick(world.now) if not isinstance(one, Report))
     assert first == AddService(MAIL)
+
+
+# The file is below a root
+
+
+def test_a_change_of_the_file_is_no_change_of_the_tree_that_it_is_in() -> None:
+    inside = service("web", ("/etc",), config=FILE)
+    world = running(inside)
+    world.do(op.Save(FILE))
+    world.settle()
+    assert (world.reads, len(runs(world))) == (1, 1)
+    world.do(op.Replace(FILE), op.Save("/etc/other.toml"))
+    world.settle()
+    assert [fields["paths"] for _, fields in told(world, "changed")] == [["/etc/other.toml"]]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_it_is_one_where_it_is_a_path_or_the_command_has_loaded_it(named: bool) -> None:
+    world = running(service("web", ("/etc", FILE) if named else ("/etc",), config=FILE))
+    if not named:
+        world.say(data=[FILE])
+        world.settle()
+    world.do(op.Save(FILE))
+    world.settle()
+    assert (world.reads, len(runs(world))) == (1, 2)
