@@ -76,6 +76,7 @@ class Engine:
         self._configuration = Configuration(settings)
         self._next: dict[str, ServiceSettings | None] = {}  # what takes the place of a service
         self._read_at = 0.0  # when that was asked for
+        self._runs: dict[str, int] = {}  # the number of the last run of those that went
         self._source, self._late = source, late
         self._has_terminal = has_terminal
         self._foreground = Foreground()
@@ -160,10 +161,11 @@ class Engine:
         for name in self._replaceable():
             settings, former = self._next.pop(name), self.services.pop(name, None)
             if former is not None:
+                self._runs[name] = former.supervisor.run
                 commands.append(RemoveService(name))
             if settings is not None:
-                supervisor = former.supervisor if former is not None else None
-                service = Service(settings, self._source, self._late, self._read_at, supervisor)
+                run = self._runs.get(name, 0)
+                service = Service(settings, self._source, self._late, self._read_at, run)
                 self.services[name] = service
                 commands += [AddService(settings), *service.start()]
             if former is not None:  # last: most of them are armed again

@@ -57,11 +57,11 @@ class Service:
         source: str,
         late: float,
         joined: float | None = None,
-        former: Supervisor | None = None,
+        run: int = 0,
     ) -> None:
         """`source` is the name of the kernel's source, `late` by how many seconds polling may be late.
 
-        `joined` is when it was asked to come to others that were at work, `former` what it was before then.
+        `joined` is when it was asked to come to others that were at work, `run` the last one of this name.
         """
         self.settings = settings
         self._late = late
@@ -69,7 +69,7 @@ class Service:
         self._announcer = Announcer(settings, self.watcher, source)
         self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
-        self.supervisor = Supervisor(settings, former.run if former else 0, joins=joined is not None)
+        self.supervisor = Supervisor(settings, run, joins=joined is not None)
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate

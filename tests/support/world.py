@@ -264,6 +264,8 @@ class World:
         self.trouble = ""  # why nothing can be checked
         self.checking: dict[str, tuple[float, SyntaxChecked]] = {}
         self.on_start: Callable[[str], None] = lambda service: None
+        self.on_add: Callable[[ServiceSettings], None] = lambda settings: None
+        self.on_remove: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
         self.said: list[FilesLoaded] = []  # what children said and the loop has not read
@@ -426,7 +428,9 @@ class World:
                 return [self.configured()]
             case do.AddService():
                 self._add(command.settings.name)
+                self.on_add(command.settings)
             case do.RemoveService():
+                self.on_remove(command.service)
                 former = self.keepers.pop(command.service)
                 assert not former.alive, f"run {former.run} is alive without its service"
                 self._former[command.service] = former.run
