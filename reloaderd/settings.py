@@ -9,11 +9,16 @@ AUTO = None
 """The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
 
 
+COMMAND_LINE = "command line"
+"""Where a rule stands that no file says."""
+
+
 class Pattern(NamedTuple):
     """One `--filter` (`include` is true) or `--ignore` glob, in gitignore syntax."""
 
     glob: str
     include: bool
+    origin: str = COMMAND_LINE
 
 
 class On(NamedTuple):
@@ -22,6 +27,7 @@ class On(NamedTuple):
     glob: str
     action: str
     signum: int = 0
+    origin: str = COMMAND_LINE
 
 
 class RuleSettings(NamedTuple):
@@ -32,6 +38,7 @@ class RuleSettings(NamedTuple):
     on: tuple[On, ...] = ()
     gitignore: bool = True
     default_ignores: bool = True
+    ext_origin: str = COMMAND_LINE
 
 
 class ServiceSettings(NamedTuple):

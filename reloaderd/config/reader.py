@@ -158,10 +158,12 @@ class Reader:
     def _merged(self, given: dict[str, Any]) -> dict[str, Any]:
         """The values of the file with those of the command line over them."""
         patterns = (*given.pop("filter", ()), *given.pop("ignore", ()))
-        over = self._given
+        over, origin = self._given, self._source.shown
         merged = {**given, **over}
+        if "ext" in given and "ext" not in over:
+            merged["ext_origin"] = origin
         for name, before in (("patterns", patterns), ("on", given.get("on", ()))):
-            merged[name] = (*before, *over.get(name, ()))
+            merged[name] = (*(one._replace(origin=origin) for one in before), *over.get(name, ()))
         if "exact" in over:
             merged.pop("modules", None)
         if "modules" in over:

@@ -45,14 +45,21 @@ def find(named: str | None, cwd: str) -> Source | None:
     Raises ConfigError where there is one that cannot be used.
     """
     if named is not None:
-        return read(named, cwd, True)
+        return read_again(_located(named, cwd), cwd, True)
     if os.path.lexists(FILE):
         return read(FILE, cwd, False)
     return read(PROJECT, cwd, False, needed=False) if os.path.lexists(PROJECT) else None
 
 
+def _located(name: str, cwd: str) -> str:
+    directory, own = os.path.split(name)
+    if ".." in directory.split("/"):  # which may climb out of a symlink
+        name = os.path.join(os.path.realpath(directory), own)
+    return os.path.normpath(os.path.join(cwd, name))
+
+
 def read_again(path: str, cwd: str, named: bool) -> Source | None:
-    """The file that was found at this absolute path.  Raises ConfigError."""
+    """The file at this absolute path, shown as it is called from here.  Raises ConfigError."""
     return read(path.removeprefix(cwd.rstrip("/") + "/"), cwd, named)
 
 

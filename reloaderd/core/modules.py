@@ -21,9 +21,8 @@ from reloaderd.core.exact import Exact
 from reloaderd.core.paths import parent
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
-from reloaderd.core.rules.sources import COMMAND_LINE, DEFAULTS
 from reloaderd.events import Anchored, Examined, FilesLoaded, Kind, Loaded, Stamp, Why
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import COMMAND_LINE, ServiceSettings
 
 QUIET = 0.1
 """Seconds without news of a run until it is told how much is armed: imports come in bursts."""
@@ -265,5 +264,5 @@ def _is_explicit(verdict: Verdict) -> bool:
 
 def _is_of_git(verdict: Verdict) -> bool:
     """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
-    origin = verdict.origin
-    return bool(origin) and origin not in (COMMAND_LINE, DEFAULTS) and ".reloaderdignore:" not in origin
+    file, _, line = verdict.origin.rpartition(":")
+    return line.isdigit() and not file.endswith(".reloaderdignore")

@@ -25,6 +25,7 @@ from reloaderd.settings import (
     Settings,
 )
 
+FILE = "reloaderd.toml"
 WEB = '[service.web]\ncommand = ["web"]\n'
 
 
@@ -144,10 +145,11 @@ def test_every_key(here: Path) -> None:
         (f"{here}/src", f"{here}/lib"),
         RuleSettings(
             ("py", "html"),
-            (Pattern("a*", True), Pattern("!c", True), Pattern("b", False)),
-            (On("*.css", "ignore"), On("a=b", "signal", signal.SIGHUP)),
+            (Pattern("a*", True, FILE), Pattern("!c", True, FILE), Pattern("b", False, FILE)),
+            (On("*.css", "ignore", origin=FILE), On("a=b", "signal", signal.SIGHUP, FILE)),
             False,
             False,
+            FILE,
         ),
         debounce=0.05,
         follow_links=True,
@@ -257,6 +259,8 @@ def test_cf07_patterns_actions_and_variables_come_after_those_of_the_file(here: 
     )
     assert [pattern.glob for pattern in one.rules.patterns] == ["a", "b", "c", "d"]
     assert [on.glob for on in one.rules.on] == ["x", "y"]
+    assert [pattern.origin for pattern in one.rules.patterns] == [FILE, FILE, "command line", "command line"]
+    assert [on.origin for on in one.rules.on] == [FILE, "command line"]
     assert dict(one.environ) == {"A": "table", "B": "cli-file", "C": "cli", "D": "file"}
 
 
@@ -485,9 +489,14 @@ def test_it_is_read_again_by_what_the_settings_hold(here: Path, monkeypatch: pyt
     assert caught.value.lines == ("reloaderd.toml: no such file or directory",)
 
 
-def test_a_named_file_stays_named(here: Path) -> None:
-    write(WEB, "my.toml", 0o666)
-    first = parsed("--config", "my.toml")
-    words = ("--config", "my.toml")
-    assert first.config == ConfigSettings(f"{here}/my.toml", True, words, stamp_of("my.toml"))
+@pytest.mark.parametrize(
+    "name", ["my.toml", "./my.toml", "src/../my.toml", "link/../my.toml", "lib/deep/my.toml"]
+)
+def test_a_named_file_stays_named_and_what_it_is(here: Path, name: str) -> None:
+    (here / "lib/deep").mkdir()
+    (here / "link").symlink_to("lib/deep")
+    write(WEB + "ext = 'py'\nignore = 'x'\non = { y = 'ignore' }", name, 0o666)
+    first = parsed("--config", name)
+    path = os.path.realpath(name)
+    assert first.config == ConfigSettings(path, True, ("--config", name), stamp_of(name))
     assert cli.parse_again(first.config) == first
