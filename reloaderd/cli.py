@@ -120,7 +120,8 @@ def _configured(
             "--name is for a COMMAND", f"the services of {found.shown} have names: leave it out"
         )
     assembly.check_contradictions(given)
-    return reader.settings(found, given, rest, named, mine)
+    config = again or ConfigSettings(found.path, named, tuple(mine))
+    return reader.settings(found, given, rest, config, again=again is not None)
 
 
 def _doctor(argv: list[str]) -> DoctorSettings:

@@ -45,6 +45,11 @@ def root(path: str, cwd: str) -> str:
     return normal
 
 
+def absent(path: str, cwd: str) -> str:
+    """The absolute path of a PATH that is to be waited for."""
+    return _normal(os.path.join(cwd, path))
+
+
 def _cannot_use(path: str, number: int | None) -> ReloaderdError:
     reason = os.strerror(number or 0).lower()
     mends = {

@@ -6,6 +6,7 @@ Rules:
   they add to the environment after that of the file.
 - Of `filter` and `ignore`, which are two lists, `ignore` comes last: an ignored file does not count.
 - The whole file is checked, whichever services are wanted of it.
+- While reloaderd runs a PATH may be away: it is waited for, as it is when it goes later.
 """
 
 from __future__ import annotations
@@ -28,20 +29,19 @@ NO_COMMAND = 'for example command = ["python", "app.py"]'
 
 
 def settings(
-    source: Source, given: Given, wanted: Sequence[str], named: bool, words: Sequence[str]
+    source: Source, given: Given, wanted: Sequence[str], config: ConfigSettings, again: bool
 ) -> Settings:
     """What the file and the options of the command line ask for, of the services that are `wanted` (all).
 
-    `words` is the command line, to be kept.  Raises ConfigError for the faults of the file, and
-    ReloaderdError where a service is wanted that it does not have.
+    `config` is kept, with the stamp of the file; `again`: reloaderd runs.  Raises ConfigError for the faults
+    of the file, and ReloaderdError where a service is wanted that it does not have.
     """
-    reader = Reader(source, given)
+    reader = Reader(source, given, again)
     of_all, services = reader.read()
     if reader.faults:
         raise ConfigError([text for _, text in sorted(reader.faults)])
     chosen = _chosen(services, wanted, source.shown)
-    config = ConfigSettings(source.path, named, tuple(words), source.stamp)
-    return assembly.settings({**of_all, **given}, chosen, config)
+    return assembly.settings({**of_all, **given}, chosen, config._replace(stamp=source.stamp))
 
 
 def _chosen(
@@ -59,10 +59,11 @@ def _chosen(
 class Reader:
     """Reads one file; `faults` are (line, text)."""
 
-    def __init__(self, source: Source, given: Given) -> None:
+    def __init__(self, source: Source, given: Given, again: bool) -> None:
         self.faults: list[tuple[int, str]] = []
         self._source = source
         self._given = given
+        self._again = again
         self._cwd = paths.working_directory()
         self._base = os.path.dirname(source.path)
         self._lines = Lines(source.text)
@@ -179,8 +180,12 @@ class Reader:
     def _roots(self, given: list[tuple[int, str]], at: Path) -> list[str]:
         found = []
         for number, path in given or [(0, ".")]:
+            located = self._located(path)
+            if self._again and path and not os.path.lexists(located):
+                found.append(paths.absent(located, self._base))
+                continue
             try:
-                found.append(paths.root(self._located(path), self._base))
+                found.append(paths.root(located, self._base))
             except ReloaderdError as error:
                 self._complain(at, error.message, error.hint, (number,))
         return list(dict.fromkeys(found))

@@ -7,6 +7,7 @@ Rules:
 - A run that has not told of anything yet has loaded nothing; what the one before it had loaded is held on to
   until the next but one, and counts while no run is alive.
 - With `--exact` nothing else does: core.exact.
+- The configuration file is of no concern to the run, unless it is a root or was loaded.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ MODULE, DATA = "module", "data"
 
 LOADED = Verdict("restart", 0, "loaded by the command", "")
 LOOKED_FOR = Verdict("restart", 0, "an import looked for it", "")
+CONFIGURATION = Verdict("ignore", 0, "the configuration file: it is read again", "")
 NOT_LOADED = Verdict("ignore", 0, "--exact: not loaded by the command", COMMAND_LINE)
 
 
@@ -51,6 +53,7 @@ class Modules:
         """The interpreter of the process that was the first of its run to tell of itself."""
         self.exact = Exact(settings.name, settings.exact)
         self._name = settings.name
+        self._config = settings.config
         self._directories = directories
         self._tree = directories.tree
         self._stamps = directories.stamps
@@ -70,10 +73,6 @@ class Modules:
 
     def __contains__(self, path: str) -> bool:
         return path in self._anchored
-
-    def is_loaded(self, path: str) -> bool:
-        """Whether the present run has loaded it."""
-        return path in self._loaded
 
     # A run
 
@@ -216,6 +215,8 @@ class Modules:
 
     def verdict(self, path: str, now: float) -> Verdict:
         """What a change of `path` does by now."""
+        if path == self._config and path not in self._roots and path not in self._loaded:
+            return CONFIGURATION
         kind = self._loaded.get(path) or ("" if self.exact.alive else self._former.get(path, ""))
         verdict = self._verdict(path, kind)
         if verdict.action == "ignore" or not self.exact.dismisses(now):

@@ -173,17 +173,12 @@ class Service:
             return
         for change in changes:
             verdict = watcher.modules.judge(change, now)
-            if verdict.action == "ignore" or self._is_configuration(change.path):
+            if verdict.action == "ignore":
                 self.passage.dismissed(change.path)
             else:
                 self.debounce.add(change.path, change.kind, verdict, change.existed, now)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
                     self.debounce.wait_for_looks()
-
-    def _is_configuration(self, path: str) -> bool:
-        """Whether it is only of concern to reloaderd itself, which reads it again."""
-        own = path == self.settings.config and path not in self.settings.roots
-        return own and not self.watcher.modules.is_loaded(path)
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True

@@ -500,3 +500,14 @@ def test_a_named_file_stays_named_and_what_it_is(here: Path, name: str) -> None:
     path = os.path.realpath(name)
     assert first.config == ConfigSettings(path, True, ("--config", name), stamp_of(name))
     assert cli.parse_again(first.config) == first
+
+
+def test_a_path_that_is_away_while_reloaderd_runs_is_no_fault(here: Path) -> None:
+    first = read(WEB + 'paths = ["src", "lib"]\n')
+    assert first.config is not None
+    (here / "lib").rmdir()
+    again = cli.parse_again(first.config)
+    assert again.services == first.services
+    write(WEB + 'paths = ["src", "new"]\n')
+    assert cli.parse_again(first.config).services[0].roots == (f"{here}/src", f"{here}/new")
+    assert len(faults()) == 1
