@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -138,8 +139,8 @@ def _converted(
 ) -> Iterator[Any]:
     """Of (part, text, how it is shown) each value that is one."""
     for part, text, shown in texts:
-        if "\0" in text:
-            complain(part, "it holds a NUL character", "")
+        if unfit := _unfit(text):
+            complain(part, unfit, "")
             continue
         try:
             yield convert(text)
@@ -158,11 +159,19 @@ def _strings(value: Any, complain: Complain) -> list[tuple[int, str]] | None:
     for at, one in enumerate(value):
         if not isinstance(one, str):
             complain((at,), f"must be a string, not {kind_of(one)}", "")
-        elif "\0" in one:
-            complain((at,), "it holds a NUL character", "")
+        elif unfit := _unfit(one):
+            complain((at,), unfit, "")
         else:
             found.append((at, one))
     return found
+
+
+def _unfit(text: str) -> str:
+    """Why the system cannot be given this text; empty where it can."""
+    try:
+        return "it holds a NUL character" if b"\0" in os.fsencode(text) else ""
+    except UnicodeEncodeError:
+        return "it holds a character that this locale does not have"
 
 
 def _paths(value: Any, complain: Complain) -> Any:

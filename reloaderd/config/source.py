@@ -67,6 +67,7 @@ def read(shown: str, cwd: str, named: bool, needed: bool = True) -> Source | Non
     """Read one file; None where it is not `needed` and does not concern us.  Raises ConfigError."""
     try:
         content, status = _content(shown)
+        link = os.lstat(shown)
     except OSError as error:
         if not needed:
             return None
@@ -83,7 +84,7 @@ def read(shown: str, cwd: str, named: bool, needed: bool = True) -> Source | Non
             return None
         raise ConfigError([f"{shown}: it has no table [tool.reloaderd]"])
     if not named:
-        _check_hands(shown, status)
+        _check_hands(shown, status, link)
     return Source(os.path.normpath(os.path.join(cwd, shown)), shown, text, document, table, _stamp(status))
 
 
@@ -130,10 +131,10 @@ def _parsed(text: str, shown: str) -> dict[str, Any]:
         raise ConfigError([f"{shown}: not TOML: {error}"]) from None
 
 
-def _check_hands(shown: str, status: os.stat_result) -> None:
+def _check_hands(shown: str, status: os.stat_result, link: os.stat_result) -> None:
     """Raises ConfigError where somebody else decides, or may decide, what is run."""
     mend = f"name it if you trust it: --config {shown}"
-    for look in (status, os.lstat(shown)):  # the file, and a link to it
+    for look in (status, link):
         if look.st_uid not in (os.geteuid(), 0):
             raise ConfigError([f"{shown}: it is of another user, and says what is run ({mend})"])
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -366,6 +366,15 @@ def test_cf05_a_fifo_does_not_hang_and_a_directory_is_none(place: Place) -> None
     assert complaint(place, "--config", "src") == ["src: is a directory"]
 
 
+def test_a_locale_without_utf8_is_no_reason_to_fail(place: Place) -> None:
+    text = '[service.web]\ncommand = "größe"\npaths = [\n"größe"]\nenv = { A = "ö" }\nignore = "ö"\n'
+    (place.tree / FILE).write_text(text, encoding="utf-8")
+    (place.tree / FILE).chmod(0o644)
+    done = run(place, "watch", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 78, done
+    assert done.stderr.count("it holds a character that this locale does not have") == 4
+
+
 @pytest.mark.needs("modes")
 def test_cf05_an_unreadable_file(place: Place) -> None:
     write(place, *both(place))
