@@ -64,6 +64,7 @@ class Configuration:
         """`settings` are what was read at the start; without a file nothing is watched."""
         self._settings = settings
         self._path = settings.config.path if settings.config is not None else ""
+        self._stamp = settings.config.stamp if settings.config is not None else 0
         self._anchors = Anchors()
         self._first: float | None = None  # when the first change was seen that was not read yet
         self.deadline: float | None = None
@@ -92,7 +93,6 @@ class Configuration:
                 rests = self._anchors.resting_on(event.watch)
                 return [Anchor(OWNER, path) for path in rests]
             case EventsLost() | MountsChanged():
-                self._wait(now)
                 return [Anchor(OWNER, self._path)]
             case Anchored():
                 return self._anchored(event, now)
@@ -113,16 +113,17 @@ class Configuration:
     def _anchored(self, event: Anchored, now: float) -> list[Command]:
         former, unused = self._anchors.put(event)
         commands: list[Command] = [Drop(unused)] if unused else []
-        if former is None:  # it was read before it was watched
-            return [*commands, Examine(OWNER, None, [self._path])]
-        if former.identity != event.identity:
+        if former is not None and former.identity != event.identity:
             self._wait(now)
+        if self.deadline is None:  # it may have changed while nobody looked, as between the start and now
+            commands.append(Examine(OWNER, None, [self._path]))
         return commands
 
     def _examined(self, event: Examined, now: float) -> None:
         stamp = event.stamps.get(self._path)
-        config = self._settings.config
-        if config is not None and (stamp is None or stamp.value != config.stamp):
+        value = stamp.value if stamp is not None else 0
+        if value != self._stamp:
+            self._stamp = value
             self._wait(now)
 
     def _wait(self, now: float) -> None:
@@ -149,6 +150,8 @@ class Configuration:
         """It was read, and this is what it changes."""
         assert event.settings is not None
         fixed = _fixed(self._settings, event.settings)
+        if event.settings.config is not None:
+            self._stamp = event.settings.config.stamp
         told = fixed if fixed != self._fixed else []
         self._fixed = fixed
         commands: list[Command] = [Report("configured", OWNER, {"path": self._path, **found._asdict()})]

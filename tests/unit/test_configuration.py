@@ -10,7 +10,7 @@ import pytest
 from reloaderd.commands import AddService, Drop, KillTree, Quit, ReadConfig, Report, SignalChild
 from reloaderd.core.configuration import LIMIT, QUIET
 from reloaderd.core.supervisor import State
-from reloaderd.events import ConfigRead, EventsLost, SignalArrived
+from reloaderd.events import ConfigRead, Event, EventsLost, MountsChanged, SignalArrived
 from reloaderd.settings import ConfigSettings, ConsoleSettings, ServiceSettings, Settings
 from tests.support import model as op
 from tests.support.core import only, reports, service
@@ -357,11 +357,19 @@ def test_it_is_not_read_where_it_is_what_was_read_at_the_start() -> None:
     assert world.reads == 0
 
 
-def test_lost_events_may_have_been_about_it() -> None:
+@pytest.mark.parametrize("changed", [True, False])
+@pytest.mark.parametrize("event", [EventsLost(), MountsChanged(["/x"])])
+def test_what_happened_while_nobody_looked_is_found_out(event: Event, changed: bool) -> None:
     world = running(WEB)
-    world.carry([EventsLost()])
+    if changed:
+        world.files.do(op.Save(FILE))
+        world.kernel.read()
+    world.carry([event])
     world.settle()
-    assert world.reads == 1
+    assert world.reads == changed
+    world.carry([event])
+    world.settle()
+    assert world.reads == changed
 
 
 def test_sighup_reads_it_and_restarts_only_what_changed() -> None:
