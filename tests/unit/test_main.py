@@ -115,11 +115,13 @@ def test_answers_go_to_stdout_and_the_answer_to_nothing_to_stderr(
 
 
 def loaded_after(place: Path, *words: str) -> set[str]:
-    """The modules that are loaded once a command line was read and what that needed is unloaded."""
+    """The modules that stay loaded when a command line was read, and a configuration file once again."""
     code = (
         "import sys; from reloaderd import __main__, cli\n"
-        f"cli.parse({['watch', *words]!r})\n"
-        "del cli; __main__._forget(__main__.NEEDED_ONCE); print(*sys.modules)"
+        f"config = cli.parse({['watch', *words]!r}).config\n"
+        "del cli; __main__._forget(__main__.NEEDED_ONCE)\n"
+        "if config: __main__._read_again(config)\n"
+        "print(*sys.modules)"
     )
     top = str(Path(__main__.__file__).parents[1])
     run = subprocess.run(
