@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## serve examples/hello and restart it whenever you edit it
 test: $(VENV)/.test ## run every test, and most of them on every other Python that is found
 	@.ci/tools
 	$(BIN)/python $(PYTEST) $(TWO)
-	@.ci/others $(PYTHON) $(PYTEST)
+	@.ci/others $(PYTHON) $(PYTEST) $(TWO)
 
 soak: $(VENV)/.test ## whatever can happen, to a real one, until it breaks: SECONDS=600 SEED=7 BACKEND=poll
 	$(BIN)/python -m tests.soak $(addprefix --seconds ,$(SECONDS)) $(addprefix --seed ,$(SEED)) \

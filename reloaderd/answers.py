@@ -30,7 +30,8 @@ def anchor(source: Sources, command: do.Anchor) -> Sequence[Event | do.Command]:
     stray: list[int] = []
     found = find_way(source, command.service, command.path, command.read, stray)
     if found.identity is not None:
-        source.leads_to(command.path, found.identity[2])
+        if found.is_dir:  # nothing is armed below a file, and of those there may be thousands
+            source.leads_to(command.path, found.identity[2])
         if found.identity[0] in source.forgetful:
             found = found._replace(identity=(found.identity[0], 0, found.identity[2]))
         found = found._replace(polled=source.reason(found.steps[-1].watch) if found.steps else "")

@@ -220,11 +220,12 @@ class Loaded(NamedTuple):
 class FilesLoaded(NamedTuple):
     """A Python process of a run told of itself: what it loaded since it last did (reloaderd.agent).
 
-    `python` is its interpreter, said once by each process, before all else; '' otherwise.  `modules` are
+    `pid` is the process, `python` its interpreter, said once, before all else; '' otherwise.  `modules` are
     files whose code it runs, `data` others below a root that it opened for reading, `own` those of them that
     it opened for writing since.  `missing` is where imports found nothing: paths of modules without their
-    endings.  `libraries` counts files of the standard library and of site-packages; with `full` there was
-    more to tell than it may.
+    endings; `absent` are files below a root or in a library that it
+    would have read.  `libraries` counts files of the
+    standard library and of site-packages; with `full` there was more to tell than it may.
     """
 
     service: str
@@ -234,8 +235,10 @@ class FilesLoaded(NamedTuple):
     data: Sequence[Loaded]
     own: Sequence[str]
     missing: Sequence[str]
+    absent: Sequence[str]
     libraries: int
     full: bool
+    pid: int = 0
 
 
 class Fault(NamedTuple):

@@ -121,7 +121,10 @@ class Loop:
         return self._end.status, self._end.signum
 
     def _gather_adapters(self) -> None:
-        self._adapters = [self._signals, self._mounts, self._source, *self._processes.adapters()]
+        agents = self._processes.agents
+        # the agents come before the source: a child tells what it opens before it does anything to it
+        self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
+        self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
 
     def _wait(self) -> None:
         now = time.monotonic()

@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reloaderd import commands as do
 from reloaderd.kernel.agents import Agents, without_agent
@@ -84,11 +84,6 @@ class Processes:
         self._forgetful = forgetful
         if self.agents is not None:
             self.agents.forgetful = forgetful
-
-    def adapters(self) -> list[Any]:
-        """All that may have something to read."""
-        agents = [] if self.agents is None else [self.agents]
-        return [*self.children.values(), *self.compilers.values(), *agents]
 
     def _listen(self, services: Sequence[ServiceSettings]) -> None:
         """Have what Python children speak to, if any of them is to be followed."""

@@ -7,6 +7,9 @@ Facts
   tracing and profiling off.  What it calls raises audit events in turn: none that is handled here.
 - importlib takes the stat of a source (`path_stats`), then opens the compiled file, which has to agree with
   it; the source itself is opened only where it does not.  So the compiled file stands for its source.
+- A compiled file names its source's size and the second in which it was changed: of two saves of the same
+  size in one second the later would never be loaded, were the earlier compiled in between.  importlib goes on
+  without a compiled file that it could not write, whatever OSError that is.
 - "exec" is raised for the code of every module, by whichever loader; "import" has the file of an extension
   module; "cpython.run_file" that of the main script.
 - A signal handler may run wherever Python code runs, in a hook too.  What it raises is the program's.
@@ -20,7 +23,7 @@ from posix import O_DIRECTORY, O_PATH, lstat
 from time import time
 
 from _reloaderd_follow import Followers  # type: ignore[import-not-found]
-from _reloaderd_paths import CHANGED, Places, absolute, entry, may_hold, numbers, text  # type: ignore[import-not-found]
+from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
@@ -34,6 +37,10 @@ MODULES, DATA, MISSING = 20000, 4096, 4096
 
 YOUNG = 2.0
 """Seconds: a source that was last changed earlier did not change between importlib's look and ours."""
+
+SECOND = 1.1
+"""Seconds in which a source may be saved again with the same time in seconds, and what the kernel's clock for
+files is behind ours: 10 ms at most, CONFIG_HZ=100."""
 
 _NOT_READ = O_PATH | O_DIRECTORY
 _WRITING = frozenset("wax+")
@@ -65,7 +72,8 @@ _OURS = frozenset(
         fsdecode.__code__.co_filename,
     ]
 )
-_CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec")
+_BELOW_GET_CODE = frozenset(["get_data", "_write_atomic", "set_data", "_cache_bytecode"])
+_CAUSED = ("socket.", "sys._getframe", "object.__getattr__", "os.exec", "os.putenv")
 """The events that this code raises itself."""
 
 
@@ -79,6 +87,7 @@ class Agent:
         self.data: dict[str, tuple[str, str]] = {}  # by real path: the path as it was seen, its stat
         self.own: set[str] = set()
         self.missing: set[str] = set()
+        self.absent: set[str] = set()  # real paths of data that was not there to be read
         self.full = False
         self.places = Places(roots, _STANDARD)
         self.tag = "." + (sys.implementation.cache_tag or "/")
@@ -95,6 +104,8 @@ class Agent:
                 _LOOKED_FOR: self.looked_for,
                 "subprocess.Popen": followers.popen,
                 "os.exec": followers.exec,
+                "os.putenv": followers.putenv,
+                "os.unsetenv": followers.putenv,
             }
         )
 
@@ -130,6 +141,8 @@ class Agent:
         if named in self.places.libraries:
             if name[-4:] == ".pyc":
                 self.post.libraries += 1
+            elif path[:1] == "/" and not flags & 3:
+                self._lacked(path)
             return
         if flags & _NOT_READ:
             return
@@ -148,7 +161,11 @@ class Agent:
                 self.places.libraries.add(named)
             if name[-4:] == ".pyc":
                 self.post.libraries += 1
+            elif not writing:
+                self._lacked(path)
         elif writing:
+            if ".pyc." in name and _is_too_early():
+                raise _TooEarly(11, "its source may be saved again within the second", path)
             if rooted or path in self.places.roots:
                 self._written(real + "/" + name)
         elif path not in self.modules:
@@ -275,7 +292,7 @@ class Agent:
         known = self.data.get(real)
         figures = numbers(state) if known is None else known[1]
         if compiled and state.st_ctime > time() - YOUNG:
-            seen = _seen_by_importlib()
+            seen = _of_get_code("st")
             if seen and (seen["mtime"] != state.st_mtime or seen.get("size", state.st_size) != state.st_size):
                 figures = CHANGED
         self.post.pending.append(("modules", entry(path, real, figures)))
@@ -283,7 +300,10 @@ class Agent:
 
     def _read(self, path: str) -> None:
         found = self.places.look(path)
-        if found is None or found[0] in self.data or found[0] in self.own:
+        if found is None:
+            self._lacked(path)
+            return
+        if found[0] in self.data or found[0] in self.own:
             return
         if len(self.data) >= DATA:
             self._overflow()
@@ -293,6 +313,18 @@ class Agent:
         self.post.pending.append(("data", entry(path, real, figures)))
         self.data[real] = path, figures
 
+    def _lacked(self, path: str) -> None:
+        """Note data that is not there: a program may remember that for as long as it runs."""
+        directory, _, name = path.rpartition("/")
+        real = self.places.directory(directory)[0] + "/" + name
+        if real in self.absent or real in self.own or not is_absent(real):
+            return
+        if len(self.absent) >= MISSING:
+            self._overflow()
+            return
+        self.post.pending.append(("absent", quote(real)))
+        self.absent.add(real)
+
     def _written(self, real: str) -> None:
         real = self.places.end(real)
         if real in self.own:
@@ -301,9 +333,8 @@ class Agent:
             self._overflow()
             return
         self.own.add(real)
-        known = self.data.get(real)
-        if known is not None:
-            self.post.pending.append(("own", quote(known[0])))
+        known = self.data.get(real)  # and if not by this process, then maybe by another of the run
+        self.post.pending.append(("own", quote(known[0] if known is not None else real)))
 
     def _overflow(self) -> None:
         """Say once that not everything is said."""
@@ -325,16 +356,26 @@ class Agent:
         return True
 
 
-def _seen_by_importlib() -> "Any":
-    """The stat that importlib's get_code took of a source, if that is what opens a file now."""
+class _TooEarly(OSError):
+    """Keeps importlib from writing a compiled file."""
+
+
+def _is_too_early() -> bool:
+    """Whether importlib compiles a source that may change and look the same to it afterwards."""
+    changed = _of_get_code("source_mtime")
+    return type(changed) is int and 0 <= time() - changed < SECOND and not _of_get_code("hash_based")
+
+
+def _of_get_code(name: str) -> "Any":
+    """A local variable of importlib's get_code, if that is what opens a file now."""
     frame: FrameType | None = _getframe()
     while frame is not None and frame.f_code.co_filename == _FILE:
         frame = frame.f_back
-    if frame is not None and frame.f_code.co_name == "get_data":
+    while frame is not None and frame.f_code.co_name in _BELOW_GET_CODE:
         frame = frame.f_back
     if frame is None or frame.f_code.co_name != "get_code" or frame.f_code.co_filename not in _IMPORTERS:
         return None
-    return frame.f_locals.get("st")
+    return frame.f_locals.get(name)
 
 
 def _is_ours(error: Exception) -> bool:
@@ -381,6 +422,8 @@ def begin(directory: str) -> None:
                 handler(args)
                 if post.pending and not post.send():
                     agent.stop()
+            except _TooEarly:
+                raise
             except Exception as error:
                 if not agent.fault(error):
                     raise

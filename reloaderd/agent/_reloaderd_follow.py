@@ -9,13 +9,16 @@ Facts
 - subprocess calls fork_exec by a name of its own module (3.11 and later) or of _posixsubprocess, with the
   environment as a list, its sixth argument.  By os.posix_spawn it goes only where `_USE_POSIX_SPAWN` is set,
   and takes os.environ for env=None then.
-- Not followed: os.posix_spawn that is called directly with a copy of os.environ; and whatever is started
-  after the program itself set PYTHONPATH in os.environ.
+- A program that sets PYTHONPATH in os.environ, or that takes it out of there, does so in the environment of
+  C.  os.putenv and os.unsetenv are raised before that is done: so it is mended when something is started.
+- Not followed: os.posix_spawn that is called directly with a copy of os.environ; and, after the program
+  itself has set PYTHONPATH, what os.system starts, whose line may name it, and what multiprocessing spawns,
+  which raises no event.
 """
 
 import sys
-from os import fsencode
-from posix import execve
+from os import environb, fsencode
+from posix import execve, putenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,22 @@ class Followers:
 
     def __init__(self, directory: str) -> None:
         self.directory = fsencode(directory)
+        self.lost: bytes | None = None
+        """What the program has made of PYTHONPATH since it was last mended."""
+
+    def putenv(self, args: "tuple[Any, ...]") -> None:
+        """os.putenv(key, value) or os.unsetenv(key)."""
+        key, value = args[0], b"".join(args[1:])
+        if key == _PATH[:-1] and self.directory not in value.split(b":"):
+            self.lost = value
+
+    def mend(self, args: "tuple[Any, ...]") -> None:
+        """Something is about to be started with the environment of C: put the agent back there."""
+        if self.lost is None:
+            return
+        value, self.lost = self.lost, None
+        if _KEY[:-1] in environb:
+            putenv(_PATH[:-1], self.directory + (b":" + value if value else b""))
 
     def popen(self, args: "tuple[Any, ...]") -> None:
         """subprocess.Popen(executable, args, cwd, env): from now on what it starts is followed."""
@@ -42,6 +61,7 @@ class Followers:
         names = module.__dict__
         names["_USE_POSIX_SPAWN"] = False
         if args[3] is None:
+            self.mend(args)
             return
         if "_fork_exec" not in names:
             names = names["_posixsubprocess"].__dict__
@@ -53,6 +73,8 @@ class Followers:
     def exec(self, args: "tuple[Any, ...]") -> None:
         """os.exec(path, argv, env): executes it with the extended environment, where that differs."""
         path, argv, env = args
+        if env is None:
+            self.mend(args)
         if env is None or not hasattr(env, "items"):
             return
         pairs = [_pair(key, value) for key, value in env.items()]

@@ -118,6 +118,17 @@ def absolute(path: str) -> str:
     return path
 
 
+def is_absent(path: str) -> bool:
+    """Whether nothing is there, as opposed to something that may not be looked at."""
+    try:
+        lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
 def may_hold(real: str, place: str) -> bool:
     """Whether modules may be found there, now or later: not in an archive, nor in what is no path at all."""
     try:

@@ -75,9 +75,9 @@ class Post:
 
     def _message(self, batch: "list[tuple[str, str]]", libraries: int) -> bytes:
         """Moves from `pending` to `batch` what one packet can hold, at least one item if it can at all."""
-        parts: dict[str, list[str]] = {"modules": [], "data": [], "own": [], "missing": []}
+        parts: dict[str, list[str]] = {"modules": [], "data": [], "own": [], "missing": [], "absent": []}
         end = f', "libraries": {libraries}}}'
-        room = self.room - len(self.head) - len(self.python) - len(end) - 80
+        room = self.room - len(self.head) - len(self.python) - len(end) - 100
         pending, full = self.pending, ""
         while pending:
             try:

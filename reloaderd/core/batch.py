@@ -2,7 +2,7 @@
 
 Rules:
 - Only the net effect counts: a path that was not there before and is gone again is no change
-  (a temporary file, vim's 4913).
+  (a temporary file, vim's 4913), unless the run may have found it in between.
 - A path is *finished* when whoever wrote it let go of it: closed, renamed into place, touched.
 - A batch is a *lone save* when all it holds is one finished path that was there before.
 """
@@ -17,15 +17,16 @@ FINISHED = frozenset({Kind.CLOSED, Kind.ARRIVED, Kind.TOUCHED})
 
 
 class _Net:
-    """What is known of one path: was it there before, is it now, is it finished."""
+    """What is known of one path: was it there before, is it now, is it finished, was it found in between."""
 
-    __slots__ = ("existed", "exists", "finished", "verdict", "written")
+    __slots__ = ("existed", "exists", "finished", "found", "verdict", "written")
 
     def __init__(self, existed: bool) -> None:
         self.existed = existed
         self.exists = existed
         self.finished = False
         self.written = False
+        self.found = False
         self.verdict: Verdict | None = None
 
     def after(self, earlier: _Net) -> _Net:
@@ -37,7 +38,13 @@ class _Net:
             self.written,
             self.verdict,
         )
+        net.found = earlier.found or self.found
         return net
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything is otherwise than a run may have it."""
+        return self.existed or self.exists or self.found
 
 
 class Batch:
@@ -52,8 +59,11 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self._paths)
 
-    def add(self, path: str, kind: Kind, verdict: Verdict, existed: bool) -> None:
-        """One more change of `path`; `existed` tells whether it was there before this one."""
+    def add(self, path: str, kind: Kind, verdict: Verdict, existed: bool, found: bool = False) -> None:
+        """One more change of `path`; `existed` tells whether it was there before this one.
+
+        `found`: what it is now may be what a run finds that is about to start.
+        """
         net = self._paths.get(path)
         if net is None:
             net = self._paths[path] = _Net(existed)
@@ -61,7 +71,8 @@ class Batch:
         net.finished = kind in FINISHED
         net.written = net.written or kind in (Kind.WRITTEN, Kind.CREATED)
         net.verdict = verdict
-        if not net.existed and not net.exists:
+        net.found = net.found or (found and net.exists)
+        if not net.counts:
             del self._paths[path]
 
     def __contains__(self, path: str) -> bool:
@@ -113,5 +124,5 @@ class Batch:
         for path, net in other._paths.items():
             if path in self._paths:
                 net = net.after(self._paths.pop(path))
-            if net.existed or net.exists:
+            if net.counts:
                 self._paths[path] = net

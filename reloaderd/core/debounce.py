@@ -61,12 +61,14 @@ class Debounce:
         """When the first change of the pending batch was seen."""
         return self._first
 
-    def add(self, path: str, kind: Kind, verdict: Verdict, existed: bool, now: float) -> None:
+    def add(
+        self, path: str, kind: Kind, verdict: Verdict, existed: bool, now: float, found: bool = False
+    ) -> None:
         """One more change; see `Batch.add`."""
         if not self.batch:  # also after a batch that came to nothing
             self._first = now
             self._held_until = 0.0
-        self.batch.add(path, kind, verdict, existed)
+        self.batch.add(path, kind, verdict, existed, found)
         self._last = now
 
     def take(self) -> Batch:

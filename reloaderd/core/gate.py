@@ -11,6 +11,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from reloaderd.commands import CheckSyntax, Command, EndCheck, Report
 from reloaderd.core.batch import Batch
 from reloaderd.core.supervisor import Supervisor
@@ -31,8 +33,8 @@ class Gate:
 
     def __init__(self, settings: ServiceSettings, supervisor: Supervisor) -> None:
         """`supervisor` is asked whether there is a run to keep, and told to keep it."""
-        self.python = ""
-        """The interpreter of the run, as a path, once it is known."""
+        self.python_of: Callable[[Sequence[str]], str] = lambda paths: ""
+        """The interpreter that compiles these paths in the run, once it is known."""
         self.open = False  # what waits is to be taken
         self.first = 0.0  # when the first change of the latest batch was seen
         self.deadline: float | None = None  # of the check that is under way
@@ -70,7 +72,7 @@ class Gate:
         self._number += 1
         self.deadline = now + LIMIT
         commands = self._supervisor.hold(now)
-        return [*commands, CheckSyntax(self._name, self._number, self.python, paths)]
+        return [*commands, CheckSyntax(self._name, self._number, self.python_of(paths), paths)]
 
     def checked(self, event: SyntaxChecked) -> list[Command]:
         """The answer: hold what waits, or let it go on."""

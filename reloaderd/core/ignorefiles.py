@@ -46,10 +46,10 @@ class IgnoreFiles:
             changed = self._rules.load(file.path, file.base, file.text, file.kind) or changed
         return changed
 
-    def repository_of(self, path: str) -> str | None:
-        """The repository, by its directory, that `path` belongs to alone; None for what others need."""
+    def bears_on(self, path: str) -> str | None:
+        """The directory that `path` bears on, without which nobody needs it; None for the person's own."""
         base, kind = self._outside[path]
-        return base if kind == "exclude" else None
+        return None if kind == "excludesfile" else base
 
     def let_go(self, path: str) -> bool:
         """Nothing below its repository is watched any more."""

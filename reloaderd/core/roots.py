@@ -38,6 +38,7 @@ class Roots:
         self.anchors = Anchors()
         self.deadline: float | None = None  # when to tell of those that are gone
         self._suspected: set[str] = set()
+        self._stirred: set[str] = set()
         self._gone: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
@@ -64,6 +65,16 @@ class Roots:
     def suspect(self, path: str) -> None:
         """Its own name was made, renamed or deleted."""
         self._suspected.add(path)
+
+    def stir(self, path: str) -> None:
+        """Something on the way to it was elsewhere: another directory may have been there for a moment."""
+        self._stirred.add(path)
+
+    def settle(self, path: str) -> bool:
+        """It was found again; whether anything on the way was elsewhere before."""
+        stirred = path in self._stirred
+        self._stirred.discard(path)
+        return stirred
 
     def judge(self, event: Anchored, former: Anchored | None, now: float) -> Found:
         """What became of a path that is anchored."""

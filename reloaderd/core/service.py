@@ -73,6 +73,7 @@ class Service:
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
+        self.gate.python_of = self.watcher.modules.python_of
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
@@ -157,7 +158,8 @@ class Service:
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         commands = self.watcher.modules.loaded(event, now)
-        self.passage.gate.python = self.watcher.modules.python
+        for path in self.watcher.modules.disowned(event.own):
+            self.debounce.batch.discard(path)  # it is that write, whose event was read before the word for it
         return commands
 
     def _collect(self, now: float) -> None:
@@ -176,7 +178,8 @@ class Service:
             if verdict.action == "ignore":
                 self.passage.dismissed(change.path)
             else:
-                self.debounce.add(change.path, change.kind, verdict, change.existed, now)
+                found = self.supervisor.coming
+                self.debounce.add(change.path, change.kind, verdict, change.existed, now, found)
                 if watcher.coverage and watcher.coverage.is_polled(change.path):
                     self.debounce.wait_for_looks()
 

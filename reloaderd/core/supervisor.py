@@ -33,6 +33,10 @@ BUSY_LIMIT = 1.0
 START_RETRIES = 5
 """Starts in a row that may fail, backed off, before only a change makes another: 15.5 s in all."""
 
+STRANGE = 1.0
+"""Seconds of delay, the third in a row, from which on "restart me" looks like a failure: gunicorn ends with
+3 when its worker cannot be started."""
+
 FELT = 0.2
 """Seconds of delay from which on a person wonders, and so is told."""
 
@@ -68,6 +72,7 @@ class Supervisor:
         self._delay = 0.0
         self._crashes = Backoff()
         self._repeats = Backoff(first=0.0)
+        self._repeats_told = False
         self._effects: dict[Effect, Callable[[float], list[Command]]] = {
             Effect.START: self._start,
             Effect.KEEP: lambda now: [],
@@ -80,6 +85,11 @@ class Supervisor:
             Effect.REST: self._rest,
             Effect.FINISH: self._finish,
         }
+
+    @property
+    def coming(self) -> bool:
+        """Whether a run is being started and was not told to have: it may find what is made now."""
+        return self.state is State.RUNNING and not self.starting and not self.alive
 
     # What can happen
 
@@ -250,8 +260,18 @@ class Supervisor:
         if self.state not in UP:
             return [report, *(self._tell_rest() if event.left else [])]
         self._plan = self._plan_after(event.status, up)
+        told = self._tell_repeats(event.status)
         commands = self._handle(Input.ENDED, now)
-        return [report, *(commands if event.left else [])]
+        return [report, *told, *(commands if event.left else [])]
+
+    def _tell_repeats(self, status: int) -> list[Command]:
+        """Say why it is started again: the program may mean something else by that status."""
+        repeats = status == self._settings.restart_status and self._delay >= STRANGE
+        if self._repeats_told or not repeats:
+            return []
+        self._repeats_told = True
+        text = f'the command keeps ending with status {status}, which means "restart me"; slowing down'
+        return [self._warning(f"{text} (if it does not mean that: --restart-status none)")]
 
     def _tell_rest(self) -> list[Command]:
         """The child obeyed; what the stop signal did not reach would wait for SIGKILL."""

@@ -57,7 +57,10 @@ class Upheavals:
 
     def watch_moved(self, event: WatchMoved) -> list[Command]:
         """A directory on the way to a path went away itself."""
-        looks: list[Command] = [self._look(path) for path in self._roots.anchors.resting_on(event.watch)]
+        paths = self._roots.anchors.resting_on(event.watch)
+        for path in paths:
+            self._roots.stir(path)
+        looks: list[Command] = [self._look(path) for path in paths]
         return looks + self._repositories.lock_gone(event.watch)
 
     def file_detached(self, event: FileDetached) -> list[Command]:

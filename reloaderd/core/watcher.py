@@ -156,6 +156,7 @@ class Watcher:
     def anchored(self, event: Anchored, now: float) -> list[Command]:
         """A path was found, or found missing."""
         self._asks.answered()
+        stirred = self._roots.settle(event.path)
         former, unused = self._roots.anchors.put(event)
         commands = self._asks.drop(unused)
         if (event.path in self._roots or event.path in self.modules) and not event.is_dir:
@@ -174,7 +175,8 @@ class Watcher:
             case Found.FIRST:
                 return commands + self._root_at_start(event)
             case Found.SAME if event.identity is not None or event.path not in self.tree:
-                return commands
+                again = stirred and event.path in self.tree  # armed below another directory, maybe
+                return commands + ([self._asks.arm(Why.LOST, [event.path])] if again else [])
             case Found.GONE | Found.SAME:  # the latter was armed when it was back for a moment
                 self.withdrawn.append(event.path)
                 if self._stamps.is_root(event.path):
@@ -185,7 +187,7 @@ class Watcher:
 
     def _is_needed(self, path: str) -> bool:
         """Whether an ignore file outside of the tree bears on it: not if its repository went."""
-        base = self._ignore_files.repository_of(path)
+        base = self._ignore_files.bears_on(path)
         if base is None or base in self.tree or base in self._roots:
             return True
         return not any(is_below(base, root) for root in self._roots.paths)
@@ -240,6 +242,7 @@ class Watcher:
     def _on_the_way(self, path: str, event: EntryChanged, in_batch: BatchView) -> list[Command]:
         last = self._roots.anchors.ends_at(path, event.watch, event.name)
         if event.kind in NAMING:
+            self._roots.stir(path)
             if last:
                 self._roots.suspect(path)
             return [self._look(path)]

@@ -34,7 +34,7 @@ BACKLOG = 4096
 """Connections that may wait: net.core.somaxconn is as much since Linux 5.4."""
 
 AT_ONCE = 256
-"""Packets read before anything else has its turn."""
+"""Packets read, and connections taken, before anything else has its turn: see `_cost`."""
 
 PENDING = 256
 """Connections kept that have not said all yet: a child that was stopped between two calls."""
@@ -52,6 +52,7 @@ class Agents:
         directory, name = runtime_directory(), f"agent-{os.getpid()}-{os.urandom(4).hex()}"
         self.path = os.path.join(directory, name)
         self._connections: dict[int, Any] = {}
+        self._room = 0  # what may still be read in this turn
         self._listeners: Listeners | None = None  # made for the first of them
         self._listener = _new_socket()
         try:
@@ -60,8 +61,9 @@ class Agents:
             self._listener.listen(BACKLOG)
             os.rename(os.path.join(directory, f".{name}"), self.path)
             self._epoll = select.epoll()
-        except OSError:
+        except OSError as error:
             self._listener.close()
+            error.filename = error.filename or directory
             raise
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
@@ -110,24 +112,27 @@ class Agents:
     def read(self) -> list[Event]:
         """What was said, without waiting."""
         events: list[Event] = []
+        self._room = AT_ONCE
         for fd, _ in self._epoll.poll(0, PENDING + 1):
             if fd == self._listener.fileno():
                 self._accept(events)
             elif self._listeners is not None and fd == self._listeners.fileno():
                 events += self._listeners.read()
-            else:
+            elif fd in self._connections:  # it may have had to make room for one that came now
                 self._take(self._connections[fd], events)
         return events
 
     def _accept(self, events: list[Event]) -> None:
-        while len(events) < AT_ONCE:
+        for _ in range(AT_ONCE):
+            if self._room <= 0:
+                return
             try:
                 fd, _ = self._listener._accept()
             except OSError:  # EAGAIN: that was all; EMFILE: not now
                 return
             connection = _socket.socket(fileno=fd)
             connection.setblocking(False)
-            if not _is_ours(connection):
+            if _peer(connection)[1] != os.geteuid():  # the directory lets nobody else in but root
                 connection.close()
                 continue
             while len(self._connections) >= PENDING:
@@ -140,18 +145,19 @@ class Agents:
         """Read what a connection has to say by now."""
         from reloaderd.kernel import packets
 
-        while len(events) < AT_ONCE:
+        while self._room > 0:
             try:
                 data = connection.recv(LONGEST + 1)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
+            self._room -= _cost(data)
             said = packets.parse(data) if 0 < len(data) <= LONGEST else None
             if said is not None and said.get("listen") is True:
                 self._hand_over(connection, said)
                 return
-            event = packets.event_of(said, self.forgetful) if said is not None else None
+            event = packets.event_of(said, self.forgetful, _peer(connection)[0]) if said is not None else None
             if event is None:
                 self._drop(connection)
                 return
@@ -188,8 +194,12 @@ def _new_socket() -> Any:
     return _socket.socket(_socket.AF_UNIX, kind)
 
 
-def _is_ours(connection: Any) -> bool:
-    """Whether this user connected: the directory lets nobody else in but root."""
+def _cost(data: bytes) -> int:
+    """How many packets one counts for: a large one names a thousand files, which takes some ms."""
+    return 1 + len(data) // 1024 if data else 0
+
+
+def _peer(connection: Any) -> tuple[int, int]:
+    """The pid and the user id of the process that connected."""
     credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    uid = int.from_bytes(credentials[4:8], "little")
-    return uid == os.geteuid()
+    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")

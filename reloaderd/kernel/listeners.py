@@ -77,7 +77,7 @@ class Listeners:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._listeners: dict[int, Listener] = {}
-        self._refused: set[tuple[str, int]] = set()  # runs with a process that listens unheard
+        self._refused: dict[int, int] = {}  # by hash of the service: the run with a process unheard
         self._latest = 0
 
     def fileno(self) -> int:
@@ -94,7 +94,8 @@ class Listeners:
     def add(self, connection: Any, service: str, run: int) -> None:
         """One that does not block belongs to a listener of this run."""
         if len(self._listeners) >= MOST:
-            self._refused = {(service, run), *(one for one in self._refused if one[0] != service)}
+            if len(self._refused) < MOST:
+                self._refused[hash(service)] = run
             connection.close()
             return
         self._listeners[connection.fileno()] = Listener(connection, service, run)
@@ -104,7 +105,8 @@ class Listeners:
         """Tell the listeners of this run; what is known at once.  `read` gives the rest."""
         notice = Notice(service, run, number, paths)
         listeners = [one for one in self._listeners.values() if one.of == (service, run)]
-        unheard = not listeners or (service, run) in self._refused
+        # whoever names MOST services lies, and may have kept others from being noted
+        unheard = not listeners or self._refused.get(hash(service)) == run or len(self._refused) >= MOST
         if unheard or len(paths) > MOST_PATHS or max(map(len, paths), default=0) > PATH_MAX:
             return [notice.event()]
         notice.open = 1  # no event before all were told

@@ -6,6 +6,8 @@ Facts:
   the link count beside it.
 - Two writes within one tick of the file system's clock leave the same times: 1-10 ms on a local one, a
   second on ext3, HFS+ and ext4 with small inodes, two on FAT.  What was written that lately must be read.
+- The inode number of a link that was replaced is given to the next one (ext4).  What a link says never
+  changes, so it is part of what the link is; a rewrite of the file behind it is not.
 - The clock of a server is its own: whether a file is young is told by ours only as long as nobody saw it
   change, and by when that was seen from then on.
 """
@@ -49,9 +51,10 @@ def look_at(path: str, status: os.stat_result, forgetful: Container[int] = ()) -
     ownership = hash((status.st_mode, status.st_uid, status.st_gid))
     if stat.S_ISDIR(status.st_mode):
         return Look(True, hash((status.st_dev, inode)), 0, 0, 0, ownership, 0)
-    size = status.st_size
+    identity, size = inode, status.st_size
     if stat.S_ISLNK(status.st_mode):
         try:
+            identity = hash((inode, os.readlink(path)))
             there = os.stat(path)
         except OSError:
             pass
@@ -59,7 +62,7 @@ def look_at(path: str, status: os.stat_result, forgetful: Container[int] = ()) -
             if not stat.S_ISDIR(there.st_mode):
                 other = 0 if there.st_dev in forgetful else there.st_ino
                 size = hash((size, other, there.st_size, there.st_mtime_ns))
-    return Look(False, inode, size, status.st_mtime_ns, status.st_ctime_ns, ownership, status.st_nlink)
+    return Look(False, identity, size, status.st_mtime_ns, status.st_ctime_ns, ownership, status.st_nlink)
 
 
 def kinds(known: Look | None, look: Look, held: bool) -> Sequence[Kind]:
@@ -163,9 +166,26 @@ class Directory:
                 self.looks[name] = looks[name]
                 self.read_if_young(there, name, seen=False)
 
-    def compare(self, there: str, looks: dict[str, Look]) -> list[tuple[str, Kind, bool]]:
-        """What became of which name since it was last looked at, and whether that is a directory."""
-        before, self.looks = self.looks, looks
+    def look_one(self, there: str, name: str) -> dict[str, Look]:
+        """How one name looks now; nothing where it is not there."""
+        path = f"{there}/{name}"
+        try:
+            return {name: look_at(path, os.lstat(path), self.forgetful)}
+        except OSError:
+            return {}
+
+    def compare(
+        self, there: str, looks: dict[str, Look], only: str | None = None
+    ) -> list[tuple[str, Kind, bool]]:
+        """What became of which name since it was last looked at, and whether that is a directory.
+
+        `only`: the one name that was looked at.
+        """
+        if only is None:
+            before, self.looks = self.looks, looks
+        else:
+            before = {only: self.looks.pop(only)} if only in self.looks else {}
+            self.looks.update(looks)
         found = [(name, Kind.DELETED, known.is_dir) for name, known in before.items() if name not in looks]
         for name, _, _ in found:
             self.young.pop(name, None)

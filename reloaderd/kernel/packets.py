@@ -5,7 +5,8 @@
         python         the interpreter, in the first packet of a process
         modules, data  lists of [path, real path or "" if it is the same, dev, ino, size, mtime_ns, ctime_ns];
                        numbers that are all 0 stand for a file that could not be looked at
-        own, missing   lists of paths
+        own, missing,
+        absent         lists of paths
         libraries      a number
         full           true, once there was more than may be told
 
@@ -24,6 +25,9 @@ from reloaderd.events import FilesLoaded, Loaded
 from reloaderd.kernel.files import stamp_of
 from reloaderd.kernel.reach import PATH_MAX
 
+LARGEST = 1 << 64
+"""More than any figure of stat(2).  Numbers of 4300 digits and more cannot be written: sums grow to that."""
+
 
 def parse(data: bytes) -> dict[str, Any] | None:
     """One packet, whose process it is of being known; None for what nobody sends who means it."""
@@ -35,8 +39,8 @@ def parse(data: bytes) -> dict[str, Any] | None:
     return said if known else None
 
 
-def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | None:
-    """The event of one packet of an agent; None for one that no agent sends."""
+def event_of(said: dict[str, Any], forgetful: Container[int], pid: int) -> FilesLoaded | None:
+    """The event of one packet of the agent in process `pid`; None for one that no agent sends."""
     try:
         return FilesLoaded(
             said["service"],
@@ -46,8 +50,10 @@ def event_of(said: dict[str, Any], forgetful: Container[int]) -> FilesLoaded | N
             [_loaded(item, forgetful) for item in said.get("data", ())],
             [_path(item) for item in said.get("own", ())],
             [_path(item) for item in said.get("missing", ())],
-            _number(said.get("libraries", 0)),
+            [_path(item) for item in said.get("absent", ())],
+            max(_number(said.get("libraries", 0)), 0),
             said.get("full") is True,
+            pid,
         )
     except (ValueError, TypeError):
         return None
@@ -78,6 +84,6 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    if type(value) is not int:
+    if type(value) is not int or not -LARGEST <= value <= LARGEST:
         raise ValueError("no number")
     return value

@@ -5,6 +5,8 @@ Facts:
 - A scan sees states, not acts: what lies between two of them is one change, and an act that is cut in two by
   one is two.  So a scan that finds something is soon followed by another.
 - A directory that cannot be read for a while (its mode, a server that does not answer) has not changed.
+- What goes and comes back between two looks may look the same (an inode number is given away again).  Whoever
+  arms or holds goes by what is there at that moment, so what is different by then is told, too.
 
 So: one look a name, compared whole, in slices that take 5 % of a core at most.
 """
@@ -18,7 +20,7 @@ import time
 from collections.abc import Container, Sequence
 
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
-from reloaderd.kernel.looks import Directory, Identity, look_at
+from reloaderd.kernel.looks import Directory, Identity, Look, look_at
 from reloaderd.kernel.reach import reaching
 from reloaderd.kernel.source import FIRST_POLLED
 
@@ -51,6 +53,7 @@ class Poller:
         self._watches: dict[Identity, int] = {}
         self._at: dict[str, int] = {}  # path -> watch
         self._latest = FIRST_POLLED
+        self._untold: list[Event] = []  # seen out of turn
         self._left: list[int] = []  # of the scan that goes on
         self._began = 0.0
         self._found = False
@@ -71,7 +74,7 @@ class Poller:
             self._began = now
             self._found = False
         cpu = time.thread_time()
-        events: list[Event] = []
+        events, self._untold = self._untold, []
         while self._left and time.monotonic() - now < SLICE:
             watch = self._left.pop()
             directory = self._directories.get(watch)
@@ -94,6 +97,7 @@ class Poller:
         with reaching(path) as there:
             watch, directory = self._directory(path, there)
             if directory.armed:
+                self._look_again(watch, directory)
                 return watch
             directory.armed = True
             try:
@@ -109,10 +113,13 @@ class Poller:
     def hold(self, path: str, name: str, interest: int) -> int:
         with reaching(path) as there:
             watch, directory = self._directory(path, there)
-            if name and name not in directory.held:
+            known = directory.armed or name in directory.held
+            if name:
                 directory.held.add(name)
-                if not directory.armed:
-                    directory.believe(there, directory.look(there), (name,))
+            if name and known:
+                self._look_again(watch, directory, name)
+            elif name:
+                directory.believe(there, directory.look_one(there, name), (name,))
             return watch
 
     def drop(self, watch: int) -> None:
@@ -143,7 +150,8 @@ class Poller:
                 look = look_at(file, os.lstat(file), self._forgetful)
         except OSError:
             return False
-        return directory.looks.get(name) == look and name not in directory.young
+        untold = any(isinstance(one, EntryChanged) and one[:2] == (watch, name) for one in self._untold)
+        return directory.looks.get(name) == look and name not in directory.young and not untold
 
     def close(self) -> None:
         self._directories.clear()
@@ -176,16 +184,33 @@ class Poller:
             try:
                 status = os.stat(there)
                 if self._is_same(directory, status):
-                    looks = directory.look(there)
-                    detached = directory.detached(looks)
-                    found = directory.compare(there, looks)
-                    events: list[Event] = [EntryChanged(watch, *one) for one in found]
-                    return events + [FileDetached(watch, name) for name in detached]
+                    return self._news(watch, directory, there, directory.look(there))
             except OSError as error:
                 if error.errno not in GONE:
                     return ()
         self.drop(watch)
         return [*self._gone(directory.path), WatchMoved(watch), WatchEnded(watch)]
+
+    def _look_again(self, watch: int, directory: Directory, only: str | None = None) -> None:
+        """Out of turn, for somebody who asked by some path; at its own one, as the scans do.
+
+        By another, other mounts may be below: a directory would seem to change with each that asks.
+        """
+        try:
+            with reaching(directory.path) as there:
+                if self._is_same(directory, os.stat(there)):
+                    looks = directory.look(there) if only is None else directory.look_one(there, only)
+                    self._untold += self._news(watch, directory, there, looks, only)
+        except OSError:
+            pass  # a scan finds out what it is about
+
+    def _news(
+        self, watch: int, directory: Directory, there: str, looks: dict[str, Look], only: str | None = None
+    ) -> Sequence[Event]:
+        """What is different of the names that were looked at."""
+        detached = directory.detached(looks)
+        events: list[Event] = [EntryChanged(watch, *one) for one in directory.compare(there, looks, only)]
+        return events + [FileDetached(watch, name) for name in detached]
 
     def _identity(self, path: str, status: os.stat_result) -> Identity:
         if status.st_dev in self._forgetful:

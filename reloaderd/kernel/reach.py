@@ -8,6 +8,7 @@ Facts (path_resolution(7), proc(5); Linux 6.18):
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,5 +61,7 @@ def _open_above(path: str) -> tuple[int, str]:
 def _divided(path: str) -> tuple[str, str]:
     """As many whole names of `path` as may be walked at once, and those after them."""
     text = os.fsencode(path)
-    end = text.rindex(b"/", 1, _FAR)
+    end = text.rfind(b"/", 1, _FAR)
+    if end < 0:  # no name is so long
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
     return os.fsdecode(text[:end]), os.fsdecode(text[end + 1 :])

@@ -3,6 +3,7 @@
 Facts
 - sockaddr_un.sun_path holds 107 bytes and a NUL.
 - A socket that nobody listens on any more refuses connections (connect(2): ECONNREFUSED) and stays.
+- XDG_RUNTIME_DIR is the user's own by the XDG Base Directory Specification; `sudo -E` hands on another's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def runtime_directory() -> str:
     """
     uid = os.geteuid()
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and len(os.fsencode(given)) <= LONGEST and os.access(given, os.W_OK | os.X_OK):
+    if given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid):
         directory = os.path.join(given, "reloaderd")
     else:
         directory = f"/tmp/reloaderd-{uid}"
@@ -36,9 +37,21 @@ def runtime_directory() -> str:
     if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
         raise PermissionError(13, "is not a directory of this user's alone", directory)
     for name in os.listdir(directory):
-        if name.startswith("agent-"):
+        pid = name.removeprefix("agent-").partition("-")[0]
+        # one that lives is not woken by a question, unless it is in a namespace where its number is another
+        if name.startswith("agent-") and not os.path.exists(f"/proc/{pid}"):
             _remove_stale(os.path.join(directory, name))
     return directory
+
+
+def _is_own(directory: str, uid: int) -> bool:
+    """Whether it is a directory of this user's in which things can be made."""
+    try:
+        look = os.stat(directory)
+    except OSError:
+        return False
+    own = stat.S_ISDIR(look.st_mode) and look.st_uid == uid
+    return own and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _remove_stale(path: str) -> None:

@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeVar
 
-Result = TypeVar("Result")
+TYPE_CHECKING = False  # a program that has no use for typing starts 5 ms sooner without
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, NoReturn, TypeVar
+
+    Result = TypeVar("Result")
 
 
 def run(main: Callable[..., Result], *args: Any, paths: Any = (), **options: Any) -> Result:
@@ -81,6 +83,8 @@ def _end_quietly() -> None:
 
 def _wait_for_a_change() -> NoReturn:
     """Until reloaderd stops us."""
+    import signal
+
     try:
         print("[reloaderd] waiting for a change", file=sys.stderr, flush=True)
         while True:
@@ -90,17 +94,28 @@ def _wait_for_a_change() -> NoReturn:
         raise
 
 
+class _Awaiting:
+    """A finder (of sys.meta_path) that finds nothing, and tells when Django is looked for.
+
+    Until then there is no thread: from Python 3.12 on os.fork warns of one, whoever started it.
+    """
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Called for each import of something new."""
+        if name == "django":
+            sys.meta_path.remove(self)
+            _read_translations_anew()
+
+
 def _follow_translations() -> None:
-    if "RELOADERD_AGENT" in os.environ:
-        from reloaderd.program.listener import listen
+    if "django" in sys.modules:
+        _read_translations_anew()
+    else:
+        sys.meta_path.insert(0, _Awaiting())
 
-        listen(lambda path: path.endswith(".mo"), _read_translations)
 
-
-def _read_translations(path: str) -> object:
-    if "django" not in sys.modules:
-        return NotImplemented
+def _read_translations_anew() -> None:
     from reloaderd.contrib.django import reset_translations
+    from reloaderd.program.listener import listen
 
-    reset_translations(path)
-    return None
+    listen(lambda path: path.endswith(".mo"), reset_translations)

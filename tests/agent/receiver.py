@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.waiting import wait_until
 
 PACKET = 65536
-KEYS = {"service", "run", "modules", "data", "own", "missing", "libraries"}
+KEYS = {"service", "run", "modules", "data", "own", "missing", "absent", "libraries"}
 
 
 class Heard:
@@ -22,6 +22,7 @@ class Heard:
         self.data: dict[str, list[Any]] = {}
         self.own: list[str] = []
         self.missing: list[str] = []
+        self.absent: list[str] = []
         self.pythons = [message["python"] for message in messages if "python" in message]
         self.libraries = sum(message["libraries"] for message in messages)
         self.full = sum(bool(message.get("full")) for message in messages)
@@ -34,6 +35,7 @@ class Heard:
                 self.data.setdefault(entry[0], entry)
             self.own += message["own"]
             self.missing += message["missing"]
+            self.absent += message["absent"]
 
 
 class Receiver:

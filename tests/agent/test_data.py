@@ -69,9 +69,9 @@ def test_a_root_that_is_a_file(program: Program) -> None:
 
 @pytest.mark.parametrize("way", WRITTEN)
 def test_what_it_wrote_is_its_own(program: Program, way: str) -> None:
-    program.write("a.txt", "x")
+    path = program.write("a.txt", "x")
     program.code(f"{WRITTEN[way]}\nopen('a.txt').close()")
-    assert not program.heard().data and not program.heard().own
+    assert not program.heard().data and path in program.heard().own
 
 
 @pytest.mark.parametrize("way", WRITTEN)
@@ -79,7 +79,7 @@ def test_what_it_read_and_wrote_later_is_taken_back(program: Program, way: str) 
     path = program.write("a.txt", "x")
     program.code(f"open('a.txt').close()\nfor _ in range(2):\n    {WRITTEN[way]}\nopen('a.txt').close()")
     heard = program.heard()
-    assert list(heard.data) == [path] and heard.own == [path]
+    assert list(heard.data) == [path] and heard.own.count(path) == 1
     assert sum(len(message["data"]) for message in heard.messages) == 1
 
 
@@ -102,3 +102,40 @@ def test_bounds(program: Program) -> None:
     program.code("for n in range(4200): open('d/%d' % n).close()")
     heard = program.heard()
     assert len(heard.data) == 4096 and heard.full == 1
+
+
+ABSENT = ("open('a.txt')", "import pathlib; pathlib.Path('a.txt').read_text()", "open('a.txt', 'r+')")
+
+
+@pytest.mark.parametrize("way", ABSENT)
+def test_a_file_that_is_not_there(program: Program, way: str) -> None:
+    program.code(f"for _ in range(2):\n    try:\n        {way}\n    except OSError:\n        pass")
+    path = str(program.tree / "a.txt")
+    assert program.heard().absent == ([] if "r+" in way else [path])
+    assert program.heard().own == ([path] if "r+" in way else []) and not program.heard().data
+
+
+def test_what_is_no_file_to_be_read_is_not_absent(program: Program) -> None:
+    (program.tree / "link").symlink_to("sub/none.txt")
+    program.code(
+        f"for path in ('.', {str(program.outside / 'far.txt')!r}, 'x\\0y', 'link', 'sub/dir/one.txt'):\n"
+        "    try:\n        open(path)\n    except (OSError, ValueError):\n        pass"
+    )
+    assert program.heard().absent == [str(program.tree / "sub/dir/one.txt")]
+
+
+@pytest.mark.parametrize("way", ("w", "a", "replace", "rename"))
+def test_what_was_not_there_and_is_written_is_its_own(program: Program, way: str) -> None:
+    path = str(program.tree / "a.txt")
+    program.code(f"try: open('a.txt')\nexcept OSError: pass\nfor _ in range(2):\n    {WRITTEN[way]}")
+    assert program.heard().absent == [path] and program.heard().own.count(path) == 1
+
+
+def test_what_is_not_there_in_a_library_is_absent_too(program: Program) -> None:
+    there = program.write("site-packages/lib/a.txt")
+    gone = str(program.tree / "site-packages/lib/b.txt")
+    program.code(
+        f"for path in ({gone!r}, {there!r}, {gone!r}):\n"
+        "    try:\n        open(path).close()\n    except OSError:\n        pass"
+    )
+    assert program.heard().absent == [gone] and not program.heard().data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -336,3 +337,15 @@ def test_no_agent_without_site(program: Program) -> None:
     for option in ("-I", "-E", "-S"):
         assert program.good(option, "-c", "print('well')") == "well\n"
     assert not program.heard().messages
+
+
+def test_a_compiled_file_that_could_hide_the_next_save_is_not_written(program: Program) -> None:
+    """The same size within the same second is the same source to importlib."""
+    path = program.write("one.py", "X = 1\n")
+    assert program.code("import one; print(one.X)") == "1\n"
+    program.write("one.py", "X = 2\n")
+    assert program.code("import one; print(one.X)") == "2\n"
+    assert program.modules() == {"one.py"}
+    os.utime(path, (os.stat(path).st_mtime - 10,) * 2)
+    assert program.code("import one; print(one.X)") == "2\n"
+    assert glob.glob(str(program.tree / "__pycache__/one.*.pyc"))

@@ -30,6 +30,15 @@ FOLLOWED = {
         "os.environ['PATH'] = '/nowhere:' + os.path.dirname(sys.executable);"
         " os.execvpe(os.path.basename(sys.executable), late, os.environ)"
     ),
+    "env=None, a path set": "os.environ['PYTHONPATH'] = '/elsewhere'; subprocess.run(late, check=True)",
+    "env=None, all set anew": (
+        "given = dict(os.environ, PYTHONPATH='/elsewhere'); os.environ.clear(); os.environ.update(given);"
+        " del os.environ['PYTHONPATH']; subprocess.run(late, check=True)"
+    ),
+    "execv, a path set": "os.environ['PYTHONPATH'] = '/elsewhere'; os.execv(sys.executable, late)",
+    "spawnv, a path set": (
+        "os.environ['PYTHONPATH'] = '/elsewhere'; os.spawnv(os.P_WAIT, sys.executable, late)"
+    ),
     "spawnve": "os.spawnve(os.P_WAIT, sys.executable, late, os.environ)",
 }
 
@@ -66,6 +75,22 @@ def test_an_environment_without_ours_is_left_as_it_is(program: Program) -> None:
     lines = program.code(code).splitlines()
     assert lines[0] in ("b'A=1\\nPYTHONPATH=/x\\n' {'A': '1', 'PYTHONPATH': '/x'}",)
     assert lines[1:] == ["False", "b''"]
+
+
+def test_a_path_that_the_program_sets_is_what_those_below_find(program: Program) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "say = [sys.executable, '-c', 'import os, sys; print(os.getenv(\"PYTHONPATH\"), sys.path[1:3])']\n"
+        "for value in ('/x', '/x:/y', ''):\n"
+        "    os.environ['PYTHONPATH'] = value\n"
+        "    print(subprocess.run(say, stdout=subprocess.PIPE).stdout or 'none')\n"
+        "    print(os.environ['PYTHONPATH'])\n"
+        "os.environ.clear()\n"
+        "print(subprocess.run(['/usr/bin/env'], stdout=subprocess.PIPE).stdout)\n"
+    )
+    with_agent, without = program.code(code).splitlines(), program.code(code, agent=False).splitlines()
+    empty = 4  # an empty one comes to the same as none
+    assert with_agent[:empty] + with_agent[empty + 1 :] == without[:empty] + without[empty + 1 :]
 
 
 def test_an_exec_that_fails_fails_as_it_would(program: Program) -> None:

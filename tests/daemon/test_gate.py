@@ -362,3 +362,16 @@ def test_what_is_loaded_only_where_it_is_wanted(place: Place, gated: Gated) -> N
     assert "_posixsubprocess" not in maps
     edits.write(place.tree / "app.py", APP)
     daemon.final_state_seen()
+
+
+def test_a_launcher_of_another_python(place: Place, watch: Watch) -> None:
+    """A file is compiled by the Python that loaded it, not by the one that started that."""
+    old = version("3.9")
+    launcher = f"import os\nos.execv({sys.executable!r}, ['python', 'app.py'])\n"
+    new = "match 1:\n    case 1:\n        import time; time.sleep(1000)\n"
+    build(place.tree, {"launch.py": launcher, "app.py": new, "other.py": ""})
+    daemon = watch("--gate=syntax", command=[old, "launch.py"], children=None)
+    daemon.wait_event("armed", run=1, modules=2)
+    edits.write(place.tree / "app.py", new + "# more\n")
+    daemon.wait_event("restarted", run=2)
+    assert not daemon.named("held")

@@ -162,6 +162,18 @@ def test_di23_source_and_target_are_both_watched(tree: Place, mounts: Mounts, wa
         edits.write(mounts.at(target / "own.py"))
 
 
+def test_di23_root_mounted_over_a_root_in_it_is_at_rest(tree: Place, mounts: Mounts, watch: Watch) -> None:
+    """One directory by two paths, with a mount below one of them: polling does not take that for a change."""
+    roots = ("root", "root/sub", "other")
+    daemon = watch("--backend=poll", "--poll-interval=50ms", roots=roots, marker="other/m.py", inside=mounts)
+    with daemon.restarts(1, most=3):
+        mounts.bind(tree.tree / "root", tree.tree / "root/sub")
+    with daemon.restarts(0):
+        pass
+    with daemon.restarts(1):
+        edits.append(tree.tree / "root/m.py")
+
+
 def test_di27_bind_mount_that_comes_and_goes(tree: Place, mounts: Mounts, watch: Watch) -> None:
     """Its file system stays mounted elsewhere, so the kernel has no word for it."""
     sub = tree.tree / "root/sub"

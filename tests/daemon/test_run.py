@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support import procfs
-from tests.support.places import Place, build
+from tests.support.places import REPOSITORY, Place, build
 from tests.support.programs import HEAD, JSON, Program
 from tests.support.terminal import CTRL_C
 
@@ -141,11 +143,12 @@ def test_a_zip_file(start: Start, place: Place) -> None:
     program.wait(lambda: said(program, "2"), "the second run")
 
 
-def wheel(where: Path) -> Path:
-    """A package with a console script `tool`, as pip installs it."""
+def wheel(where: Path, packages: str) -> Path:
+    """A package with a console script `tool`, as pip installs it, which puts `packages` on its path."""
     path = where / "tool-1.0-py3-none-any.whl"
     info = "tool-1.0.dist-info"
     body = text("1").replace('if __name__ == "__main__":', "def go():")
+    body = body.replace("import reloaderd\n", f"sys.path.append({packages!r})\nimport reloaderd\n")
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("tool.py", body)
         file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tool\nVersion: 1.0\n")
@@ -156,20 +159,20 @@ def wheel(where: Path) -> Path:
 
 
 def test_a_console_script_in_a_venv_without_reloaderd(start: Start, place: Place) -> None:
-    """What reloaderd needs is on sys.path of the program alone, by PYTHONPATH."""
+    """What reloaderd needs is where the program alone looks for it."""
     import inotify_simple
 
     venv = place.scratch / "venv"
     subprocess.run([PYTHON, "-m", "venv", venv], check=True)
     pip = [venv / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-index"]
-    subprocess.run([*pip, wheel(place.scratch)], check=True)
-    packages = str(Path(inotify_simple.__file__).parent)
-    if (Path(packages) / "__init__.py").exists():
-        packages = str(Path(packages).parent)
-    program = start(str(venv / "bin/tool"), "x", environ={"PYTHONPATH": packages})
+    packages = Path(inotify_simple.__file__).parent
+    packages = packages.parent if (packages / "__init__.py").exists() else packages
+    subprocess.run([*pip, wheel(place.scratch, str(packages))], check=True)
+    program = start(str(venv / "bin/tool"), "x")
     first = program.wait(lambda: said(program, "1"), "the first run")[0]
     assert first[4:] == ["x"]
     assert procfs.cmdline(program.pid)[0] == str(venv / "bin/python")
+    assert program.events[0]["source"] == "inotify"  # it polls where there is no inotify_simple
     build(place.tree, {"any.py": ""})
     os.kill(program.pid, signal.SIGUSR1)
     program.wait(lambda: len(said(program, "1")) == 2, "the second run")
@@ -195,6 +198,15 @@ def test_modules_of_the_program_do_not_hide_those_that_reloaderd_needs(start: St
     )
     program = start(PYTHON, "app.py")
     program.wait(lambda: said(program, "1"), "the first run")
+
+
+def test_nor_do_those_next_to_reloaderd_itself(start: Start, place: Place) -> None:
+    shutil.copytree(REPOSITORY / "reloaderd", place.tree / "reloaderd")
+    source = re.sub("sys.path.insert.*", "", text("1"))
+    build(place.tree, {"app.py": source, "selectors.py": "raise SystemExit('hidden')"})
+    program = start(PYTHON, "app.py")
+    program.wait(lambda: said(program, "1"), "the first run")
+    assert any(f"insert(0, {str(place.tree)!r})" in word for word in procfs.cmdline(program.pid))
 
 
 def test_isolated_programs_have_an_isolated_reloaderd(start: Start, place: Place) -> None:
@@ -366,6 +378,18 @@ def test_under_a_reloaderd_of_another_an_exception_ends_it(script: Start) -> Non
     assert "waiting" not in "".join(program.noise)
 
 
+def test_it_has_no_thread_of_its_own_for_programs_that_fork(script: Start) -> None:
+    program = script(
+        """
+def main():
+    say(threading.active_count(), "socket" in sys.modules, len(os.listdir("/proc/self/task")))
+reloaderd.run(main)
+"""
+    )
+    assert program.wait_exit() == 0
+    assert program.lines == ["1 False 1"]
+
+
 def test_what_is_not_loaded_restarts_nothing_unless_it_is_to(script: Start, place: Place) -> None:
     build(place.tree, {"notes.txt": "1"})
     source = f"""
@@ -415,9 +439,9 @@ def test_a_translation_without_django_is_a_restart_and_on_change_makes_it_none(
     build(place.tree, {"de.mo": "1", "x.po": "1"})
     source = f"""
 def main():
-    say("up", os.environ["RELOADERD_RUN"])
     if os.environ["RELOADERD_RUN"] == "2":
         reloaderd.on_change("*.mo", lambda path: say("told"))
+    say("up", os.environ["RELOADERD_RUN"])
     stay()
 reloaderd.run(main, debounce=0.01, {JSON})
 """

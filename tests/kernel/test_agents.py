@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from reloaderd.events import FilesLoaded, Loaded
 from reloaderd.kernel import agents as module
+from reloaderd.kernel import runtime as runtime_module
 from reloaderd.kernel.agents import AGENT, AT_ONCE, LONGEST, PENDING, Agents, runtime_directory, without_agent
 from reloaderd.kernel.files import stamp
 from tests.support import procfs
@@ -76,14 +78,15 @@ def test_what_is_said_becomes_an_event(agents: Agents, tmp_path: Path) -> None:
         {**HELLO, "python": "/bin/python3"},
         {**HELLO, "modules": [entry(tmp_path / "a.py", "/real/a.py")]},
     )
-    say(agents, {**HELLO, "own": ["/o"], "missing": ["/m", "/n"], "libraries": 7, "full": True})
+    paths = {"own": ["/o"], "missing": ["/m", "/n"], "absent": ["/a"]}
+    say(agents, {**HELLO, **paths, "libraries": 7, "full": True})
     say(agents, {**HELLO, "data": [["/gone", "", 0, 0, 0, 0, 0]]})
     first, second, third, fourth = told(agents)
-    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], 0, False)
+    assert first == FilesLoaded("web", 3, "/bin/python3", [], [], [], [], [], 0, False, os.getpid())
     look = stamp(str(tmp_path / "a.py"))
     assert look is not None
     assert second.modules == [Loaded(str(tmp_path / "a.py"), "/real/a.py", look._replace(young=False))]
-    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], 7, True)
+    assert third == FilesLoaded("web", 3, "", [], [], ["/o"], ["/m", "/n"], ["/a"], 7, True, os.getpid())
     assert fourth.data == [Loaded("/gone", "/gone", None)]
 
 
@@ -95,6 +98,11 @@ def test_an_inode_number_that_tells_nothing_is_left_out(agents: Agents, tmp_path
     look = stamp(str(tmp_path / "a.py"), {device})
     assert look is not None
     assert told(agents)[0].modules[0].stamp == look._replace(young=False)
+
+
+def test_no_number_is_negative_that_counts_something(agents: Agents) -> None:
+    say(agents, {**HELLO, "libraries": -7})
+    assert told(agents)[0].libraries == 0
 
 
 def test_a_name_that_is_not_utf_8(agents: Agents) -> None:
@@ -125,6 +133,8 @@ def test_a_name_that_is_not_utf_8(agents: Agents) -> None:
         {**HELLO, "missing": ["/" + "a" * 5000]},
         {**HELLO, "missing": ["/\ud800"]},
         {**HELLO, "libraries": "many"},
+        {**HELLO, "libraries": 10**4200},
+        {**HELLO, "modules": [["/a", "", 1, 1, -(10**4200), 1, 1]]},
         {**HELLO, "python": ["x"]},
         {**HELLO, "missing": ["/" + "a" * 1000] * (LONGEST // 1000 + 1)},
     ],
@@ -183,6 +193,47 @@ def test_what_many_children_say_is_taken_in_turns(agents: Agents) -> None:
     assert len(told(agents)) == 2 * AT_ONCE
 
 
+def test_large_packets_leave_others_their_turn_sooner(agents: Agents) -> None:
+    large = {**HELLO, "missing": [f"/{number}" + "m" * 90 for number in range(600)]}
+    with connect(agents) as sender:
+        for _ in range(3):
+            sender.send(json.dumps(large).encode())
+    for _ in range(AT_ONCE):
+        say(agents, HELLO)
+    assert len(agents.read()) < AT_ONCE // 2
+    assert len(told(agents)) > AT_ONCE // 2
+
+
+def test_who_only_connects_does_not_keep_others_waiting(
+    agents: Agents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fast as they are taken, others come."""
+    taken = 0
+
+    def peer(connection: Any) -> tuple[int, int]:
+        nonlocal taken
+        taken += 1
+        if taken < 5 * AT_ONCE:
+            connect(agents).close()
+        return 1, os.geteuid()
+
+    monkeypatch.setattr(module, "_peer", peer)
+    connect(agents).close()
+    assert agents.read() == []
+    assert taken == AT_ONCE
+
+
+def test_one_that_makes_room_for_another_may_have_had_something_to_say(agents: Agents) -> None:
+    silent = [connect(agents) for _ in range(PENDING)]
+    assert told(agents) == []
+    newer = connect(agents)
+    for sender in silent:
+        sender.send(json.dumps(HELLO).encode())
+    assert len(told(agents)) == PENDING - 1
+    for sender in [*silent, newer]:
+        sender.close()
+
+
 def test_another_user_is_hung_up_on(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
     say(agents, HELLO)
     uid = os.geteuid()
@@ -202,7 +253,7 @@ def test_nobody_else_can_reach_it_and_nothing_is_left(runtime: Path) -> None:
 
 def test_what_a_killed_one_left_is_removed_and_nothing_else(runtime: Path) -> None:
     with Agents() as living:
-        dead = runtime / "reloaderd/agent-1-dead"
+        dead = runtime / "reloaderd/agent-4194305-dead"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(dead))
         listener.close()
@@ -249,6 +300,29 @@ def test_without_a_runtime_directory_it_is_below_tmp(monkeypatch: pytest.MonkeyP
     for given in ("", "relative", "/no/such", "/" + "long/" * 30):
         monkeypatch.setenv("XDG_RUNTIME_DIR", given)
         assert runtime_directory() == f"/tmp/reloaderd-{os.geteuid()}"
+
+
+def test_a_runtime_directory_of_another_user_is_left_to_that_one(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo -E` hands it on."""
+    (runtime / "file").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / "file"))
+    assert runtime_directory() == f"/tmp/reloaderd-{os.geteuid()}"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    uid = os.geteuid()
+    assert not runtime_module._is_own(str(runtime), uid + 1)
+    assert runtime_module._is_own(str(runtime), uid)
+
+
+def test_what_keeps_it_from_listening_is_named(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(*_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "rename", rename)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Agents()
+    assert caught.value.filename == str(runtime / "reloaderd")
 
 
 # The environment

@@ -240,6 +240,19 @@ def test_where_one_listens_unheard_nothing_is_taken_for_handled(
     assert agents.tell("web", 2, 8, [MO]) == []
 
 
+def test_those_who_listen_for_no_run_that_there_is_are_not_remembered_without_end(
+    agents: Agents, listen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "MOST", 3)
+    for number in range(10):
+        listen(service=str(number))
+    one = agents._listeners
+    assert one is not None
+    assert len(one._refused) <= 3
+    # nobody knows any more who was refused
+    assert agents.tell("0", 1, 7, [MO]) == [ChildTold("0", 1, 7, [MO])]
+
+
 def test_those_who_tell_and_those_who_listen_share_the_socket(agents: Agents, listen: Any) -> None:
     listen()
     teller = Listening(agents.path, "web", 1)

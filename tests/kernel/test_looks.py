@@ -106,6 +106,18 @@ def test_a_link_looks_different_when_the_file_behind_it_does(file: Path) -> None
     assert kinds(before, look(link), held=False) == (Kind.REWRITTEN,)
 
 
+def test_a_held_link_tells_that_it_leads_elsewhere_though_all_numbers_are_the_same(file: Path) -> None:
+    """As on ext4, which gives the inode of the replaced one to the next, within one tick of its clock."""
+    link = file.with_name("link")
+    link.symlink_to("one")
+    status = os.lstat(link)
+    before = look_at(str(link), status)
+    link.unlink()
+    link.symlink_to("two")
+    assert kinds(before, look_at(str(link), status), held=True) == (Kind.ARRIVED,)
+    assert kinds(before, look_at(str(link), status), held=False) == (Kind.REWRITTEN,)
+
+
 def test_a_link_that_leads_nowhere_or_to_a_directory_has_a_look_of_its_own(tmp_path: Path) -> None:
     for target in ("nowhere", ".", "link"):
         link = tmp_path / "link"

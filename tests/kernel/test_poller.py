@@ -13,7 +13,7 @@ import pytest
 
 from reloaderd.events import EntryChanged, Event, FileDetached, Kind, Looked, WatchEnded, WatchMoved
 from reloaderd.kernel.poller import REST, SLICE, Poller
-from reloaderd.kernel.source import CONTENT, FIRST_POLLED, GOING, LEAVING
+from reloaderd.kernel.source import COMING, CONTENT, FIRST_POLLED, GOING, LEAVING
 from tests.support.sources import LATIN, typed
 from tests.support.waiting import wait_until
 
@@ -298,6 +298,29 @@ def test_names_that_come_and_go_leave_nothing_behind(poller: Poller, tree: Path)
         look(poller)
     directory = poller._directories[watch]
     assert len(directory.looks) == 3 and directory.young.keys() <= {"link"}, "the link was made just now"
+
+
+def test_a_link_on_the_way_that_leads_elsewhere_is_told_where_its_inode_is_the_same(tree: Path) -> None:
+    poller = Poller(INTERVAL, {os.stat(tree).st_dev})  # so it seems to be
+    watch = poller.hold(str(tree), "link", LEAVING)
+    (tree / "next").symlink_to("d")
+    (tree / "next").rename(tree / "link")
+    assert told(poller) == [entry(watch, "link", Kind.ARRIVED)]
+    poller.close()
+
+
+@pytest.mark.parametrize("interest", ["arm", "hold"])
+def test_what_was_gone_when_somebody_looked_is_told_though_its_like_is_back(
+    interest: str, poller: Poller, tree: Path
+) -> None:
+    """Moved away and back: the same inode, as a directory that is made again may have it."""
+    watch = poller.arm(str(tree)) if interest == "arm" else poller.hold(str(tree), "d", LEAVING)
+    (tree / "d").rename(tree.with_name("gone"))
+    assert watch == (poller.arm(str(tree)) if interest == "arm" else poller.hold(str(tree), "d", COMING))
+    assert not poller.is_settled(str(tree), "d")
+    tree.with_name("gone").rename(tree / "d")
+    assert told(poller) == [entry(watch, "d", Kind.DELETED, True), entry(watch, "d", Kind.CREATED, True)]
+    assert look(poller) == [] and poller.is_settled(str(tree), "d")
 
 
 def test_where_inode_numbers_tell_nothing_another_one_is_no_change(tree: Path) -> None:

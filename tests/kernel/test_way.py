@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
+from reloaderd import answers
+from reloaderd.commands import Anchor
 from reloaderd.core.anchors import Anchors
 from reloaderd.events import Anchored, EntryChanged, WatchMoved
-from reloaderd.kernel.files import find_way
+from reloaderd.kernel.choice import Choice
+from reloaderd.kernel.files import find_way, stamp
+from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.source import Source
+from reloaderd.kernel.sources import Sources
 from tests.support import syscalls
 
 
@@ -101,3 +106,37 @@ def test_a_link_that_a_directory_is_exchanged_for_before_it_is_watched_is_on_the
     found = find_way(late, "web", str(root), read=False, stray=stray)
     assert found.identity is not None and found.identity[2] == str(elsewhere)
     assert stray
+
+
+def test_a_name_that_is_longer_than_any_leads_nowhere(source: Source) -> None:
+    path = "/" + "a" * 5000
+    assert stamp(path) is None
+    assert find_way(source, "web", path, read=False).identity is None
+
+
+def test_a_file_does_not_make_anew_the_choice_of_what_is_polled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes a look at every path that was found before, and thousands of modules may be."""
+    looks: list[Choice] = []
+    look_again = Choice.look_again
+
+    def look(choice: Choice) -> None:
+        looks.append(choice)
+        look_again(choice)
+
+    monkeypatch.setattr(Choice, "look_again", look)
+    mounts = Mounts()
+    source = Sources("auto", 1.0, mounts)
+    try:
+        for name in ("a.py", "b.py"):
+            (tmp_path / name).touch()
+            found = answers.anchor(source, Anchor("web", str(tmp_path / name)))[0]
+            assert isinstance(found, Anchored)
+            assert found.identity is not None
+        assert len(looks) == 1
+        answers.anchor(source, Anchor("web", str(tmp_path)))
+        assert len(looks) == 2
+    finally:
+        source.close()
+        mounts.close()

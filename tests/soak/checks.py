@@ -30,6 +30,7 @@ EXPECTED = re.compile(
     "is gone; waiting for it to come back"
     "|the kernel dropped events"
     "|restarts the command right after each start"
+    "|the command keeps ending with status 3"
 )
 """The warnings that a soak deserves."""
 

@@ -317,13 +317,13 @@ class World:
 
     def turn(self) -> None:
         """One round of the loop: read what is there, then serve what is due."""
+        self.carry(self.kernel.read())
         for keeper in self.keepers.values():
             self.carry(keeper.read())
         for name, (at, event) in [*self.checking.items()]:
             if at <= self.now:
                 del self.checking[name]
                 self.carry([event])
-        self.carry(self.kernel.read())
         said, self.said = self.said, []
         self.carry(said)
         self.carry(self.engine.tick(self.now))
@@ -363,13 +363,17 @@ class World:
         data: Iterable[str] = (),
         own: Iterable[str] = (),
         missing: Iterable[str] = (),
+        absent: Iterable[str] = (),
         run: int | None = None,
         full: bool = False,
+        python: str = "python",
+        pid: int = 1,
     ) -> None:
         """The child of the present run tells what it loaded, and how that looks now."""
         run = self.keepers[service].run if run is None else run
         files = [[self._loaded(path) for path in paths] for paths in (modules, data)]
-        event = FilesLoaded(service, run, "python", files[0], files[1], [*own], [*missing], 0, full)
+        paths = [[*own], [*missing], [*absent]]
+        event = FilesLoaded(service, run, python, *files, *paths, 0, full, pid)
         self.said.append(event)
 
     def _loaded(self, path: str) -> Loaded:
@@ -420,7 +424,9 @@ class World:
                 self.keepers[command.service].kill(command.run)
             case do.TellChild():
                 self.told.append(command)
-                unhandled = self.handles(command.paths)
+                keeper = self.keepers[command.service]
+                listens = keeper.child and keeper.run == command.run
+                unhandled = self.handles(command.paths) if listens else command.paths
                 if unhandled is not None:
                     return [ChildTold(command.service, command.run, command.notice, unhandled)]
             case do.ReadConfig():

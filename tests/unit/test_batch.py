@@ -32,6 +32,13 @@ def test_a_temporary_file_that_was_written_and_renamed_away_is_no_change_but_its
     assert made.paths == ["/p/m.py"]
 
 
+def test_a_temporary_file_that_a_run_may_have_found_is_a_change() -> None:
+    made, later = Batch(), batch(("/p/x", Kind.DELETED, True))
+    made.add("/p/x", Kind.CREATED, RESTART, existed=False, found=True)
+    made.absorb(later)
+    assert made.paths == ["/p/x"] and made.existing() == []
+
+
 def test_a_file_that_was_there_and_is_gone_is_a_change() -> None:
     assert batch(("/p/m.py", Kind.DELETED, True)).paths == ["/p/m.py"]
 

@@ -93,7 +93,7 @@ def test_the_old_run_is_not_told_to_stop_before_the_answer() -> None:
 
 def test_the_interpreter_is_handed_on_once_it_is_known() -> None:
     world = gated()
-    world.engine.services["web"].gate.python = "/usr/bin/python3"
+    world.engine.services["web"].gate.python_of = lambda paths: "/usr/bin/python3"
     save(world, "/p/m.py")
     assert world.checks[0].python == "/usr/bin/python3"
 

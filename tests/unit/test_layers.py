@@ -235,9 +235,16 @@ def test_kernel_modules_keep_to_their_own_kernel_object() -> None:
     assert siblings == SIBLINGS
 
 
-def test_the_package_by_itself_loads_nothing() -> None:
+@pytest.mark.parametrize(
+    ("asked", "wanted"), [("", set()), ("reloaderd.run", {"reloaderd.program", "reloaderd.program.running"})]
+)
+def test_the_package_by_itself_loads_nothing(asked: str, wanted: set[str]) -> None:
     """A program that asks for something of it pays for that, and nobody else does."""
-    code = "import sys; before = {*sys.modules}; import reloaderd; print(*{*sys.modules} - before)"
+    code = (
+        "import sys, os, __future__; before = {*sys.modules}\n"
+        f"import reloaderd; {asked}\n"
+        "print(*{*sys.modules} - before)"
+    )
     run = subprocess.run(
         [sys.executable, "-S", "-c", code],
         env={"PYTHONPATH": str(PACKAGE.parent)},
@@ -245,7 +252,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
         text=True,
         check=True,
     )
-    assert run.stdout.split() == ["reloaderd"]
+    assert set(run.stdout.split()) == {"reloaderd", *wanted}
 
 
 def test_the_idle_path_loads_nothing_heavy() -> None:

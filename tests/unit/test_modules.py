@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 from reloaderd.core.exact import HELLO
 from reloaderd.core.modules import MOST, MOST_AWAITED
 from reloaderd.settings import On, Pattern, RuleSettings
@@ -24,11 +26,12 @@ def running(
     modules: Iterable[str] = (),
     data: Iterable[str] = (),
     missing: Iterable[str] = (),
+    absent: Iterable[str] = (),
     **settings: Any,
 ) -> World:
     """A world at rest whose run has told what it loaded."""
     world = at_rest(*TREE, *more, **settings)
-    world.say(modules=modules, data=data, missing=missing)
+    world.say(modules=modules, data=data, missing=missing, absent=absent)
     world.settle()
     return world
 
@@ -94,6 +97,50 @@ def test_a_link_on_the_way_to_it_counts() -> None:
 def test_a_file_that_a_link_in_the_tree_leads_out_to_counts() -> None:
     world = running(op.Symlink("/lib/near.py", "/p/near.py"), modules=["/p/near.py"])
     assert restarts(world, op.Save("/lib/near.py")) == 1
+
+
+LINKED = (
+    *(op.MakeDirs("/p/rel/1"), op.MakeDirs("/p/rel/2"), op.MakeDirs("/more")),
+    *(op.Save("/p/rel/1/m.py"), op.Save("/p/rel/2/m.py"), op.Save("/more/m.py")),
+    *(op.Symlink("/p/rel/1", "/p/now"), op.Symlink("/p/rel/2", "/p/next"), op.Symlink("/more", "/p/last")),
+)
+
+
+@pytest.mark.parametrize("settings", [{"exact": True}, {"rules": RuleSettings(ext=("py",))}])
+def test_a_link_in_the_tree_counts_when_it_leads_elsewhere(settings: Any) -> None:
+    """The file that it led to is what it was."""
+    world = running(*LINKED, modules=["/p/now/m.py"], **settings)
+    assert restarts(world, op.Replace("/p/rel/1/m.py")) == 1
+    assert reports(world.reports, "changed")[-1]["paths"] == ["/p/rel/1/m.py"]
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Rename("/p/next", "/p/now")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Save("/p/rel/2/m.py")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Rename("/p/last", "/p/now")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Save("/more/m.py")) == 1
+    world.say(modules=["/p/now/m.py"])
+    world.settle()
+    assert restarts(world, op.Remove("/p/now")) == 1
+
+
+def test_a_link_that_led_elsewhere_before_it_was_watched_counts() -> None:
+    world = running(*LINKED, exact=True)
+    world.say(modules=["/p/now/m.py"])
+    assert restarts(world, op.Rename("/p/next", "/p/now")) == 1
+
+
+def test_a_link_into_the_tree_from_outside_counts() -> None:
+    world = running(*LINKED, op.Symlink("/p/rel", "/rel"), modules=["/rel/1/m.py"])
+    assert restarts(world, op.Save("/p/rel/1/m.py")) == 1
+    world.say(modules=["/rel/1/m.py"])
+    world.settle()
+    assert restarts(world, op.Remove("/rel")) == 1
 
 
 def test_what_changed_before_it_was_watched_counts() -> None:
@@ -274,6 +321,20 @@ def test_data_that_the_command_writes_itself_does_not_count() -> None:
     assert restarts(world, op.Save("/p/main.py")) == 1  # but a module does
 
 
+def test_one_process_may_write_what_another_reads() -> None:
+    world = exact()
+    world.say(own=["/p/page.html"])
+    world.say(data=["/p/page.html"])
+    world.settle()
+    assert restarts(world, op.Save("/p/page.html")) == 0
+
+
+def test_that_it_does_may_be_told_after_the_event_of_its_write() -> None:
+    world = exact(data=["/p/page.html"])
+    world.say(own=["/p/page.html"])
+    assert restarts(world, op.Save("/p/page.html")) == 0
+
+
 def test_what_there_was_too_much_of_to_tell_counts() -> None:
     world = exact()
     world.say(full=True)
@@ -341,6 +402,72 @@ def test_no_more_than_so_many_are_waited_for() -> None:
     world = running(missing=[f"/lib/gone{number}" for number in range(MOST_AWAITED)])
     assert restarts(world, op.Save("/lib/gone1.py")) == 1
     assert len(world.kernel.held) < 10
+
+
+def test_what_an_import_looked_for_counts_though_git_ignores_it() -> None:
+    ignored = op.Save("/p/.gitignore", "build/\n*local*\n")
+    for is_exact in (True, False):
+        world = running(ignored, modules=["/p/main.py"], missing=["/p/local_settings"], exact=is_exact)
+        assert restarts(world, op.Save("/p/local_other.py"), op.Save("/p/local_settings.txt")) == 0
+        assert restarts(world, op.Save("/p/local_settings.py")) == 1
+        assert rule(world) == "looked for by the command"
+
+
+# Data that was not there
+
+
+def test_what_was_to_be_read_counts_when_it_comes() -> None:
+    for path in ("/p/new.html", "/p/templates/new.html"):
+        world = exact(absent=["/p/new.html", "/p/templates/new.html"])
+        assert restarts(world, op.Save("/p/other.html")) == 0
+        assert restarts(world, op.MakeDirs("/p/templates"), op.Save(path)) == 1
+        assert not holds(world, "/lib")
+
+
+def test_a_new_file_of_the_name_of_one_that_was_to_be_read_counts() -> None:
+    world = exact(op.MakeDirs("/p/a"), op.Save("/p/a/it.html"), absent=["/library/templates/it.html"])
+    assert restarts(world, op.Save("/p/a/it.html")) == 0  # it is not new
+    assert restarts(world, op.MakeDirs("/p/new/dir"), op.Save("/p/new/dir/other.html")) == 0
+    assert restarts(world, op.Save("/p/new/dir/it.html")) == 1
+    world = exact()
+    assert restarts(world, op.Save("/p/it.html")) == 0
+    world.say(absent=["/library/it.html"])
+    assert restarts(world) == 1
+
+
+def test_what_was_to_be_read_counts_though_git_ignores_it_but_by_all_other_rules() -> None:
+    ignored = op.Save("/p/.gitignore", "build/\n.env\n")
+    assert restarts(exact(ignored, absent=["/p/.env"]), op.Save("/p/.env")) == 1
+    assert restarts(exact(absent=["/p/it.sqlite3"]), op.Save("/p/it.sqlite3")) == 0
+    assert restarts(running(ignored, absent=["/p/.env"]), op.Save("/p/.env")) == 0
+
+
+def test_what_was_made_before_the_word_that_it_was_to_be_read() -> None:
+    world = exact()
+    assert restarts(world, op.Save("/p/new.html")) == 0
+    world.say(absent=["/p/new.html"])
+    assert restarts(world) == 1
+    world.say(modules=["/p/main.py"])
+    assert restarts(world, op.Save("/p/more.html"), op.Remove("/p/more.html")) == 0
+    world.say(absent=["/p/more.html"])
+    assert restarts(world) == 0
+
+
+def test_what_was_to_be_read_and_is_made_by_the_command_does_not_count() -> None:
+    for made_first in (True, False):
+        world = exact()
+        words = [{"absent": ["/p/new.html"]}, {"own": ["/p/new.html"]}]
+        if made_first:
+            world.do(op.Save("/p/new.html"))
+            world.pause(0.0)
+        for word in words:
+            world.say(**word)
+        assert restarts(world, op.Save("/p/new.html")) == 0
+    world = exact(absent=["/p/new.html"], data=["/p/page.html"])
+    world.do(op.Save("/p/new.html"), op.Save("/p/page.html"))
+    world.pause(0.0)
+    world.say(own=["/p/new.html", "/p/page.html"])  # it was said first, and is read last
+    assert restarts(world) == 0
 
 
 # What is told

@@ -147,3 +147,9 @@ def test_one_that_was_told_of_is_not_told_again_with_another() -> None:
         look(roots, NOTHING, now, path)
         told.append(roots.stay_away(now + GONE_FOR))
     assert told == [["/p"], ["/q"]]
+
+
+def test_what_was_elsewhere_on_the_way_is_said_once() -> None:
+    roots = Roots(("/p",))
+    roots.stir("/p")
+    assert [roots.settle("/p"), roots.settle("/p"), roots.settle("/q")] == [True, False, False]

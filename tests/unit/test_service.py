@@ -117,6 +117,23 @@ def test_what_is_on_its_way_when_a_run_starts_is_part_of_it() -> None:
     assert "/p/n.py" in world.started[-1].environ["RELOADERD_CHANGED"]
 
 
+@pytest.mark.parametrize("late, seen", [(False, 3), (True, 2)])
+def test_what_is_made_before_a_run_was_started_and_gone_after_counts(late: bool, seen: int) -> None:
+    """What is made later is often a temporary file of the run's own, that it makes with each start."""
+    world = at_rest(*TREE)
+    world.on_start = lambda service: None if late else world.do(op.Save("/p/brief.py"))
+    world.do(op.Save("/p/m.py"))
+    world.pause(0.06)
+    assert runs(world) == 2
+    if late:
+        world.do(op.Save("/p/brief.py"))
+    world.pause(0.01)
+    world.on_start = lambda service: None
+    world.do(op.Remove("/p/brief.py"))
+    world.settle()
+    assert runs(world) == seen
+
+
 def test_what_has_not_settled_when_a_stop_ends_is_part_of_the_start_after_it() -> None:
     world = at_rest(*TREE, runs=[Manner(grace=1.0)])
     world.do(op.Save("/p/m.py"))

@@ -228,9 +228,10 @@ def test_how_it_ended_is_said() -> None:
 def test_three_means_restart_me_at_once_and_then_backed_off() -> None:
     supervisor = running()
     delays = []
+    said = []
     now = 0.0
     for _ in range(4):
-        end(supervisor, now, 3)
+        said.append(len(reports(end(supervisor, now, 3), "warning")))
         gone(supervisor, now)
         delays.append((supervisor.deadline or now) - now)
         now = supervisor.deadline or now
@@ -238,6 +239,7 @@ def test_three_means_restart_me_at_once_and_then_backed_off() -> None:
         launch(supervisor, now)
         supervisor.child(ChildStarted("web", supervisor.run, 4711), now)
     assert delays == [0.0, 0.5, 1.0, 2.0]
+    assert said == [0, 0, 1, 0]
 
 
 def test_three_means_nothing_where_it_was_not_agreed() -> None:

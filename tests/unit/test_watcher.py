@@ -295,6 +295,20 @@ def test_what_is_armed_while_a_directory_above_is_elsewhere_for_a_moment_is_arme
     assert restarts(world, op.Save("/w/up/p/new/n.py")) == 1
 
 
+@pytest.mark.parametrize("away", range(8))
+@pytest.mark.parametrize("back", range(4))
+def test_what_is_armed_while_another_directory_is_above_for_a_moment_is_armed_again(
+    away: int, back: int
+) -> None:
+    world = resting(op.MakeDirs("/w/up/p/a"), op.MakeDirs("/w/like/p/a"), roots=("/w/up/p",))
+    world.race(away, op.Exchange("/w/up", "/w/like"))
+    world.race(back, op.Exchange("/w/up", "/w/like"))
+    restarts(world, op.Save("/w/up/p/a/.gitignore", "x\n"))
+    assert restarts(world, op.Save("/w/up/p/m.py")) == 1
+    assert restarts(world, op.Save("/w/up/p/a/n.py")) == 1
+    assert not holds(world, "/w/like/p") and not holds(world, "/w/like/p/a")
+
+
 def test_what_has_gone_elsewhere_is_looked_for_once_more_and_not_again() -> None:
     world = resting(op.MakeDirs("/w/p/b"))
     world.do(op.Rename("/w/p/a", "/w/out/a"), op.Rename("/w/p/b", "/w/out/b"))

@@ -7,6 +7,7 @@ and remembers the paths that count and that the child started too early to see.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from tests.support.disk import Files, Inode
 
@@ -55,6 +56,12 @@ class Judge:
         """The child starts, and will see everything as it is now."""
         self.changed()
         self._missed.clear()
+
+    def took_in(self, paths: Iterable[str]) -> None:
+        """The child has read these as they are now."""
+        self.changed()
+        for path in paths:
+            self._missed.pop(path, None)
 
     def missed(self) -> list[str]:
         """The paths that count and that the child saw otherwise; none below a root that is gone."""

@@ -189,3 +189,19 @@ def counted(on: Line | None, line: Line | None) -> Verdict:
         return Verdict(on.action, on.signum, on.text, on.origin)
     assert line is not None
     return Verdict("restart", 0, line.text, line.origin)
+
+
+def is_explicit(verdict: Verdict) -> bool:
+    """Whether an `--on` says so that names more than everything."""
+    return verdict.rule.startswith("--on ") and not verdict.rule.startswith("--on *=")
+
+
+def is_overruled(verdict: Verdict) -> bool:
+    """Whether that is ignored unless the run loads it."""
+    return verdict.action == "ignore" and not is_explicit(verdict)
+
+
+def is_of_git(verdict: Verdict) -> bool:
+    """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
+    file, _, line = verdict.origin.rpartition(":")
+    return line.isdigit() and not file.endswith(".reloaderdignore")
