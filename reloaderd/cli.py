@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from reloaderd import __version__, values
+from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
-from reloaderd.parsers import HelpWanted, Parser
-from reloaderd.settings import ConsoleSettings, DoctorSettings, RuleSettings, ServiceSettings, Settings
+from reloaderd.parsers import HelpWanted, Parser, nearest
+from reloaderd.settings import ConfigSettings, DoctorSettings, Settings
 from reloaderd.wording import words
 
 OVERVIEW = """\
 reloaderd keeps a command running and restarts it when the files it depends on change.
 
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
        reloaderd watch --help
        reloaderd --version
@@ -38,6 +37,8 @@ All options, with more examples: reloaderd watch --help
 SUBCOMMANDS = ("watch", "doctor")
 
 USAGE = "reloaderd watch [PATH ...] -- COMMAND [ARG ...]"
+
+NO_COMMAND = f"put -- before the command: {USAGE}; or have a reloaderd.toml"
 
 
 class Said(NamedTuple):
@@ -71,23 +72,56 @@ def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
 def _no_subcommand(word: str) -> ReloaderdError:
     if word.startswith("-"):
         return ReloaderdError(f"unknown option {word}", f"options come after watch: {USAGE}")
-    near = _nearest(word, SUBCOMMANDS)
+    near = nearest(word, SUBCOMMANDS)
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
-def _watch(argv: list[str]) -> Settings:
+def parse_again(config: ConfigSettings) -> Settings:
+    """What `parse` made of this file and these words, as the file is now.  Raises ReloaderdError."""
+    return _watch([*config.words], config)
+
+
+def _watch(argv: list[str], again: ConfigSettings | None = None) -> Settings:
     divided = "--" in argv
     at = argv.index("--") if divided else len(argv)
     mine, command = argv[:at], argv[at + 1 :]
     parser = watch_parser()
     given, rest = _parsed(parser, mine)
     if not divided:
-        _check_for_command(mine, rest)
+        return _configured(parser, given, mine, rest, again)
     _check_for_options(rest, parser)
+    if "config" in given:
+        raise ReloaderdError("--config and a COMMAND contradict each other", "leave one of them out")
     if not command or not "".join(command).strip():
         at_fault = "COMMAND is missing" if not command else "COMMAND is empty"
         raise ReloaderdError(at_fault, f"put it after --: {USAGE}")
     return _settings(given, rest, command)
+
+
+def _configured(
+    parser: Parser, given: dict[str, Any], mine: list[str], rest: list[str], again: ConfigSettings | None
+) -> Settings:
+    """There is no `--`: the words are services of a configuration file, if there is one."""
+    from reloaderd.config import reader, source
+
+    cwd = paths.working_directory()
+    name = given.pop("config", None)
+    named = again.named if again else name is not None
+    if named and not again and not os.path.lexists(name):
+        _check_for_command(mine, rest)  # `sh -c …`
+    found = source.read_again(again.path, cwd, named) if again else source.find(name, cwd)
+    if found is None:
+        _check_for_command(mine, rest)
+    _check_for_options(rest, parser)
+    if found is None:
+        raise ReloaderdError("COMMAND is missing", NO_COMMAND)
+    if "name" in given:
+        raise ReloaderdError(
+            "--name is for a COMMAND", f"the services of {found.shown} have names: leave it out"
+        )
+    assembly.check_contradictions(given)
+    config = again or ConfigSettings(found.path, named, tuple(mine))
+    return reader.settings(found, given, rest, config, again=again is not None)
 
 
 def _doctor(argv: list[str]) -> DoctorSettings:
@@ -95,22 +129,14 @@ def _doctor(argv: list[str]) -> DoctorSettings:
 
     mine = argv[: argv.index("--")] if "--" in argv else argv
     parser = doctor_parser()
-    given, paths = _parsed(parser, mine)
-    _check_for_options(paths, parser, others=watch_parser())
+    given, roots = _parsed(parser, mine)
+    _check_for_options(roots, parser, others=watch_parser())
     if mine is not argv:
         line = words(["reloaderd", "doctor", *mine])
         raise ReloaderdError("doctor takes no COMMAND", f"leave out -- and all after it: {line}")
-    service = ServiceSettings(
-        **{
-            **_fields(ServiceSettings, given),
-            "name": "doctor",
-            "command": (),
-            "roots": _roots(paths, working_directory()),
-            "rules": RuleSettings(**_fields(RuleSettings, given)),
-            "dry_run": True,
-        }
-    )
-    return DoctorSettings(service, **_fields(DoctorSettings, given))
+    given |= {"name": "doctor", "dry_run": True}
+    service = assembly.service(given, (), paths.roots(roots, paths.working_directory()))
+    return DoctorSettings(service, **assembly.fields(DoctorSettings, given))
 
 
 def _parsed(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -145,15 +171,9 @@ def _unknown_option(word: str, parser: Parser, others: Parser | None) -> Reloade
     if others is not None and name in others._option_string_actions:
         return ReloaderdError(f"{name} changes nothing of what is watched", "leave it out")
     known = {option.lstrip("-"): option for option in parser._option_string_actions if option[1] == "-"}
-    near = _nearest(name.lstrip("-"), known)
+    near = nearest(name.lstrip("-"), known)
     mend = f"did you mean {known[near]}?" if near else f"see {parser.prog} --help"
     return ReloaderdError(f"unknown option {name}", mend)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")
 
 
 def _check_for_command(mine: list[str], rest: list[str]) -> None:
@@ -165,7 +185,6 @@ def _check_for_command(mine: list[str], rest: list[str]) -> None:
             at = mine.index(word)
             line = words(["reloaderd", "watch", *mine[:at], "--", *mine[at:]])
             raise ReloaderdError("COMMAND is missing", f"put -- before the command: {line}")
-    raise ReloaderdError("COMMAND is missing", f"put -- before the command: {USAGE}")
 
 
 def _is_command(word: str) -> bool:
@@ -178,125 +197,14 @@ def _is_command(word: str) -> bool:
     return any(os.access(os.path.join(place, word), os.X_OK) for place in places if place)
 
 
-def _settings(given: dict[str, Any], paths: list[str], command: list[str]) -> Settings:
-    if "quiet" in given and "verbose" in given:
-        raise ReloaderdError("-q and -v contradict each other", "leave one of them out")
-    if "exact" in given and "modules" in given:
-        raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
-    given["verbosity"] = -1 if "quiet" in given else len(given.get("verbose", ()))
-    cwd = working_directory()
+def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Settings:
+    assembly.check_contradictions(given)
+    cwd = paths.working_directory()
+    given.setdefault("name", values.name_of_directory(cwd))
     if given.get("shell"):
-        command = ["/bin/sh", "-c", " ".join(command)]
+        command = assembly.shell(command)
     if "chdir" in given:
-        given["chdir"] = _directory(given["chdir"], cwd)
-    service = ServiceSettings(
-        **{
-            "name": values.name_of_directory(cwd),
-            **_fields(ServiceSettings, given),
-            "command": tuple(command),
-            "roots": _roots(paths, cwd),
-            "rules": RuleSettings(**_fields(RuleSettings, given)),
-            "environ": _environ(given),
-        }
-    )
-    console = ConsoleSettings(**_fields(ConsoleSettings, given))
-    return Settings((service,), console, **_fields(Settings, given))
-
-
-def _fields(record: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Those of the given values that are fields of this record."""
-    return {field: given[field] for field in record._fields if field in given}
-
-
-def _environ(given: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What is added to the environment; the last of a name wins, so --env over --env-file."""
-    variables: tuple[tuple[str, str], ...] = ()
-    if "env_file" in given:
-        from reloaderd import envfile
-
-        variables = envfile.read(given["env_file"])
-    return tuple(dict((*variables, *given.get("env", ()))).items())
-
-
-def working_directory() -> str:
-    """The absolute path of the working directory."""
-    try:
-        return os.getcwd()
-    except OSError:
-        raise ReloaderdError("the current directory is gone", "cd to one that exists") from None
-
-
-def _roots(paths: Iterable[str], cwd: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(root(path, cwd) for path in paths or ["."]))
-
-
-def root(path: str, cwd: str) -> str:
-    """The absolute and normal path of a PATH that is there and may be watched.
-
-    Symlinks are kept, as they are followed by name again when they change.
-    """
-    if not path:
-        raise ReloaderdError("an empty PATH", "the current directory is .")
-    try:
-        there = os.stat(path)
-    except OSError as error:
-        raise _cannot_use(path, error.errno) from None
-    normal = _absolute(path, cwd, there)
-    # a file is watched through its directory, which must be readable for that: inotify(7)
-    needed, mode = [path, os.path.dirname(normal)], os.R_OK
-    if stat.S_ISDIR(there.st_mode):
-        needed, mode = [path], os.R_OK | os.X_OK
-    for one in needed:
-        if not os.access(one, mode, effective_ids=True):
-            raise _cannot_use(one, errno.EACCES)
-    return normal
-
-
-def _cannot_use(path: str, number: int | None) -> ReloaderdError:
-    reason = os.strerror(number or 0).lower()
-    mends = {
-        errno.ENOENT: "give a PATH that exists, or create it first",
-        errno.EACCES: "EACCES: what is watched must be readable",
-        errno.ENOTDIR: "something on the way to it is a file",
-        errno.ELOOP: "its symlinks lead in a circle",
-    }
-    return ReloaderdError(f"{path}: {reason}", mends.get(number or 0, ""))
-
-
-def _directory(path: str, cwd: str) -> str:
-    """The absolute and normal path for --chdir."""
-    try:
-        there = os.stat(path)
-        if not stat.S_ISDIR(there.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(path, os.X_OK, effective_ids=True):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ReloaderdError(f"--chdir {path}: {reason}", "name a directory that one can cd to") from None
-    return _absolute(path, cwd, there)
-
-
-def _absolute(path: str, cwd: str, there: os.stat_result) -> str:
-    """The path made absolute and normal by its letters alone; `there` is what it leads to.
-
-    Only where a `..` climbs out of a symlink, and so elsewhere than its letters say, does the
-    real path of that part take its place.
-    """
-    normal = _normal(os.path.join(cwd, path))
-    if ".." in path.split("/") and not _leads_to(normal, there):
-        up = path.rindex("..") + 2
-        normal = _normal(os.path.realpath(path[:up]) + path[up:])
-    return normal
-
-
-def _normal(path: str) -> str:
-    # two slashes in front may mean something else to POSIX, and mean nothing to Linux
-    return "/" + os.path.normpath(path).lstrip("/")
-
-
-def _leads_to(path: str, there: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), there)
-    except OSError:
-        return False
+        given["chdir"] = paths.directory(given["chdir"], cwd)
+    environ = assembly.environ(given)
+    service = assembly.service(given, command, paths.roots(roots, cwd), environ)
+    return assembly.settings(given, (service,))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reloaderd.events import Why
+from reloaderd.settings import ServiceSettings
 
 
 class Arm(NamedTuple):
@@ -134,6 +135,22 @@ class TellChild(NamedTuple):
     paths: Sequence[str]
 
 
+class ReadConfig(NamedTuple):
+    """Read the configuration file again: answered by `ConfigRead`."""
+
+
+class AddService(NamedTuple):
+    """Have ready what a service needs to start: its keeper, and what its options ask for."""
+
+    settings: ServiceSettings
+
+
+class RemoveService(NamedTuple):
+    """Let go of what a service needed; nothing of it is left alive."""
+
+    service: str
+
+
 class LendTerminal(NamedTuple):
     """Make the run's process group the terminal's foreground group, and continue it."""
 
@@ -179,6 +196,9 @@ Command = (
     | SignalChild
     | KillTree
     | TellChild
+    | ReadConfig
+    | AddService
+    | RemoveService
     | LendTerminal
     | ReclaimTerminal
     | StopSelf

@@ -30,8 +30,8 @@ _COMMENT = re.compile(r"(?:^|[ \t]+)#.*$")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-def read(path: str) -> tuple[tuple[str, str], ...]:
-    """The variables of the file in its order.
+def read(path: str, asked: str = "--env-file") -> tuple[tuple[str, str], ...]:
+    """The variables of the file in its order; `asked` is who asks for it.
 
     Raises `ReloaderdError` where it cannot be read (a FIFO, a directory and what is larger than
     `LARGEST` are refused unread) and, with every fault as FILE:LINE, where it is not well formed.
@@ -40,7 +40,7 @@ def read(path: str) -> tuple[tuple[str, str], ...]:
         text = _text(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ReloaderdError(f"--env-file {path}: {reason}", "name a file of KEY=VALUE lines") from None
+        raise ReloaderdError(f"{asked} {path}: {reason}", "name a file of KEY=VALUE lines") from None
     variables, faults = parse(text)
     if faults:
         listed = "; ".join(f"{path}:{line}: {fault}" for line, fault in faults[:MOST_FAULTS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EX_USAGE = 2
 """Usage error, as argparse and most of GNU use it."""
 
@@ -26,3 +28,21 @@ class ReloaderdError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What to say: one line."""
+        return [self.message + (f" ({self.hint})" if self.hint else "")]
+
+
+class ConfigError(ReloaderdError):
+    """What is wrong with a configuration file: each fault a line that begins with FILE:LINE or FILE."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(faults[0], exit_code=EX_CONFIG)
+        self.faults = tuple(faults)
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """All faults."""
+        return self.faults

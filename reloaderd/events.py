@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from reloaderd.settings import Settings
+
 
 class Kind(Enum):
     """What happened to one name in a watched directory."""
@@ -344,6 +346,13 @@ class KeeperDied(NamedTuple):
     service: str
 
 
+class ConfigRead(NamedTuple):
+    """A `ReadConfig` was carried out: what the file says now, or None and all that is wrong with it."""
+
+    settings: Settings | None
+    faults: Sequence[str] = ()
+
+
 class SignalArrived(NamedTuple):
     """reloaderd itself was sent `signum`."""
 
@@ -379,6 +388,7 @@ Event = (
     | RunGone
     | ChildTold
     | KeeperDied
+    | ConfigRead
     | SignalArrived
     | TerminalClosed
 )

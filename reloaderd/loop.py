@@ -6,7 +6,6 @@ Rules:
   that the engine's answers are never out of turn.
 - A line for the person never delays the stop of a child: it is written when the commands around it
   are carried out, but before anything that may take long or has a say on the screen.
-- The keepers are forked before anything heavy is imported: they stay small.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import errno
 import gc
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from signal import SIGCHLD, SIGCONT
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reloaderd import commands as do
-from reloaderd.adapters import Tell, new_agents, new_child, new_compilers
 from reloaderd.answers import ANSWERS
 from reloaderd.core.engine import Engine
 from reloaderd.core.reasons import SHORT_OF, start_failure
@@ -28,53 +26,47 @@ from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
     ChildTold,
+    ConfigRead,
     EntryChanged,
     Event,
     MountsChanged,
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.agents import Agents
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.child import reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.terminal import Terminal, TerminalGone
+from reloaderd.processes import Processes, Tell
 from reloaderd.settings import Settings
 
-if TYPE_CHECKING:
-    pass
+ReadAgain = Callable[[], Settings]
 
 
-def run(settings: Settings, console: Any) -> tuple[int, int]:
+def run(settings: Settings, console: Any, read_again: ReadAgain | None = None) -> tuple[int, int]:
     """Watch and supervise until the end: the exit status, and the signal to die of instead (or 0).
 
-    `console` has `report(Report)`.  Raises ReloaderdError where the machine refuses what is needed.
+    `console` has `report(Report)`; `read_again` reads the configuration file, if there is one.  Raises
+    ReloaderdError where the machine refuses what is needed.
     """
-    children: dict[str, Child] = {}
     ready = False
-    agents = new_agents(settings.services, console.report)
     try:
-        become_subreaper()
-        children.update((one.name, new_child(one, agents)) for one in settings.services if not one.dry_run)
-        with (
-            Signals() as signals,
-            Terminal() as terminal,
-            Loop(settings, children, signals, terminal, agents, console.report) as loop,
-        ):
-            ready = True
-            return loop.run()
+        with Processes(console.report) as processes:
+            processes.start(settings.services)
+            with (
+                Signals() as signals,
+                Terminal() as terminal,
+                Loop(settings, processes, signals, terminal, console.report, read_again) as loop,
+            ):
+                ready = True
+                return loop.run()
     except OSError as error:
         # once the loop runs, EAGAIN is what a read says too early: our fault
         if error.errno not in SHORT_OF or (ready and error.errno == errno.EAGAIN):
             raise
         message = f"cannot go on: {start_failure(error.errno)}"
         raise ReloaderdError(message, SHORT_OF[error.errno], exit_code=1) from None
-    finally:
-        for child in children.values():
-            child.close()
-        if agents is not None:
-            agents.close()
 
 
 class Loop:
@@ -83,14 +75,17 @@ class Loop:
     def __init__(
         self,
         settings: Settings,
-        children: Mapping[str, Child],
+        processes: Processes,
         signals: Signals,
         terminal: Terminal,
-        agents: Agents | None,
         tell: Tell,
+        read_again: ReadAgain | None,
     ) -> None:
         self._settings = settings
-        self._children = children
+        self._processes = processes
+        self._children = processes.children
+        self._compilers = processes.compilers
+        self._read_again = read_again
         self._signals = signals
         self._terminal = terminal
         self._tell = tell
@@ -100,29 +95,22 @@ class Loop:
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
         self._mounts = Mounts()
-        self._compilers = new_compilers(settings.services)
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
-        self._agents = agents
-        if agents is not None:
-            agents.forgetful = self._source.forgetful
+        processes.forget_inodes(self._source.forgetful)
 
     def __enter__(self) -> Loop:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._source.close()
-        for compiler in self._compilers.values():
-            compiler.close()
         self._mounts.close()
 
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
-        self._engine = Engine(self._settings.services, bool(self._terminal), self._source.name, late)
-        # the agents come before the source: a child tells what it opens before it does anything to it
-        self._adapters = [self._signals, self._mounts, *([self._agents] if self._agents is not None else [])]
-        self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
+        self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
+        self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()
         self._carry(self._engine.start())
@@ -131,6 +119,12 @@ class Loop:
         while self._end is None:
             self._wait()
         return self._end.status, self._end.signum
+
+    def _gather_adapters(self) -> None:
+        agents = self._processes.agents
+        # the agents come before the source: a child tells what it opens before it does anything to it
+        self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
+        self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
 
     def _wait(self) -> None:
         now = time.monotonic()
@@ -207,15 +201,38 @@ class Loop:
         return ()
 
     def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
-        if self._agents is None:
+        if self._processes.agents is None:
             return [ChildTold(*command)]
-        return self._agents.tell(*command)
+        return self._processes.agents.tell(*command)
 
     def _check_syntax(self, command: do.CheckSyntax) -> Sequence[Event]:
         return self._compilers[command.service].start(command.number, command.python, command.paths)
 
     def _end_check(self, command: do.EndCheck) -> Sequence[Event]:
         self._compilers[command.service].end()
+        return ()
+
+    # Services that come and go
+
+    def _read_config(self, command: do.ReadConfig) -> Sequence[Event]:
+        self._say()
+        assert self._read_again is not None
+        try:
+            return [ConfigRead(self._read_again())]
+        except ReloaderdError as error:
+            return [ConfigRead(None, error.lines)]
+
+    def _add_service(self, command: do.AddService) -> Sequence[Event]:
+        if command.settings.follow_links:
+            self._source.follow_links()
+        self._processes.add(command.settings)
+        self._gather_adapters()
+        return ()
+
+    def _remove_service(self, command: do.RemoveService) -> Sequence[Event]:
+        self._processes.remove(command.service)
+        self._leaders.pop(command.service, None)
+        self._gather_adapters()
         return ()
 
     # The terminal
@@ -262,6 +279,9 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.TellChild: Loop._tell_child,
     do.CheckSyntax: Loop._check_syntax,
     do.EndCheck: Loop._end_check,
+    do.ReadConfig: Loop._read_config,
+    do.AddService: Loop._add_service,
+    do.RemoveService: Loop._remove_service,
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,

@@ -1,7 +1,7 @@
 """The options of `watch` as an argparse parser: names, help and which check each value gets.
 
-Each option's `dest` is the field of a record in `settings` (but `env`, `env_file`, `shell`, `quiet`
-and `verbose`), and only what was given is in the namespace: the defaults are those of the records.
+Each option's `dest` is the field of a record in `settings` (but `config`, `env`, `env_file`, `shell`,
+`quiet` and `verbose`), and only what was given is in the namespace: the defaults are those of the records.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ DESCRIPTION = """\
 Runs COMMAND and watches each PATH (default: the current directory) with all
 that is below it. When a file changes it stops the command, makes sure that
 nothing of it is left, and runs it anew. Everything after -- is the command, as
-it is. Ctrl-C stops both; a second Ctrl-C does not wait."""
+it is. Ctrl-C stops both; a second Ctrl-C does not wait.
+
+Without -- it runs the services of a configuration file: all of them, or each
+SERVICE. Options that are given too win over the file, for each service."""
 
 EXAMPLES = """\
 examples:
@@ -32,6 +35,8 @@ examples:
       let a shell run the command
   reloaderd watch --dry-run -v -- python app.py
       start nothing; show what each change would do, and by which rule
+  reloaderd watch
+      run all that reloaderd.toml describes
 
 TIME is 50ms, 1.5s, 2min, or a number of seconds. GLOB is a pattern as in
 .gitignore. Not watched unless an option says so: what git ignores, what
@@ -41,6 +46,13 @@ TIME is 50ms, 1.5s, 2min, or a number of seconds. GLOB is a pattern as in
 def watch_parser() -> Parser:
     """The parser for what stands between `watch` and `--`; PATHs are what it leaves over."""
     watch = new_parser("watch", " -- COMMAND [ARG ...]", DESCRIPTION, EXAMPLES)
+    watch.usage = f"{watch.usage}\n       reloaderd watch [OPTIONS] [SERVICE ...]"
+    Group(watch, "the configuration file").value(
+        "-c, --config FILE",
+        str,
+        "read the services from this file, without a COMMAND (default: reloaderd.toml, else [tool.reloaderd] "
+        "of pyproject.toml)",
+    )
     what = Group(watch, "what to watch")
     add_what_to_watch(what)
     _add_modules(what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reloaderd import values
@@ -41,7 +41,7 @@ class Once(argparse.Action):
 
     def __init__(self, *args: Any, convert: Convert = str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._convert = convert
+        self.convert = convert
 
     def __call__(
         self,
@@ -59,7 +59,7 @@ class Once(argparse.Action):
         if self.nargs == 0:
             return self.const
         try:
-            return self._convert(value)
+            return self.convert(value)
         except values.BadValue as fault:
             # --env may hold a secret: only its key is repeated
             shown = value.partition("=")[0] if self.dest == "env" else value or "''"
@@ -144,3 +144,10 @@ class Group:
 
     def _add(self, names: str, text: str, **more: Any) -> None:
         self._group.add_argument(*names.split(", "), help=text, **more)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that was probably meant; empty where none is like it."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")

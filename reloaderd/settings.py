@@ -9,11 +9,16 @@ AUTO = None
 """The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
 
 
+COMMAND_LINE = "command line"
+"""Where a rule stands that no file says."""
+
+
 class Pattern(NamedTuple):
     """One `--filter` (`include` is true) or `--ignore` glob, in gitignore syntax."""
 
     glob: str
     include: bool
+    origin: str = COMMAND_LINE
 
 
 class On(NamedTuple):
@@ -22,6 +27,7 @@ class On(NamedTuple):
     glob: str
     action: str
     signum: int = 0
+    origin: str = COMMAND_LINE
 
 
 class RuleSettings(NamedTuple):
@@ -32,10 +38,14 @@ class RuleSettings(NamedTuple):
     on: tuple[On, ...] = ()
     gitignore: bool = True
     default_ignores: bool = True
+    ext_origin: str = COMMAND_LINE
 
 
 class ServiceSettings(NamedTuple):
-    """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds."""
+    """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds.
+
+    `config` is the file that it was read from: a change of that is no change of what it watches.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -54,6 +64,7 @@ class ServiceSettings(NamedTuple):
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
     skip_unchanged: bool = False
+    config: str | None = None
     dry_run: bool = False
 
 
@@ -66,6 +77,19 @@ class ConsoleSettings(NamedTuple):
     verbosity: int = 0
 
 
+class ConfigSettings(NamedTuple):
+    """The configuration file that all was read from, and what else there is to read it again.
+
+    `path` is absolute; `named` says whether a person named the file or it was found, and `words` are those
+    after `watch` on the command line.  `stamp` is how it looked (`events.Stamp.value`).
+    """
+
+    path: str
+    named: bool
+    words: tuple[str, ...]
+    stamp: int = 0
+
+
 class Settings(NamedTuple):
     """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds."""
 
@@ -73,6 +97,7 @@ class Settings(NamedTuple):
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
     poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too
+    config: ConfigSettings | None = None
 
 
 class DoctorSettings(NamedTuple):

@@ -23,6 +23,9 @@ SHOWN_ROOTS = 4
 DETAILS = frozenset({"stopping", "armed", "closed", "unchanged"})
 """What is shown with `-v` only."""
 
+CONFIGURED = ("changed", "added", "removed")
+"""What `configured` lists services under."""
+
 GOOD, BAD, CAUTION = "\x1b[32m", "\x1b[31m", "\x1b[33m"
 
 
@@ -46,6 +49,7 @@ class Wording:
             "armed": _armed,
             "waiting": _waiting,
             "held": self._held,
+            "configured": self._configured,
             "warning": lambda fields: f"warning: {fields.get('text')}",
             "error": lambda fields: f"error: {fields.get('text')}",
             "closing": lambda fields: f"closing ({fields['signal']})" if fields.get("signal") else "closing",
@@ -65,7 +69,8 @@ class Wording:
         """Whether only `-v` shows it: what was to be expected after what was shown before.
 
         That is the end of a run that was told to stop, `killed` where no signal came before it
-        (`--stop-timeout 0`), and `restarted` where `started` had its `ms` already.
+        (`--stop-timeout 0`), `restarted` where `started` had its `ms` already, and a configuration file
+        that was read again and changes nothing.
         """
         run = fields.get("run")
         if event == "started":
@@ -74,6 +79,8 @@ class Wording:
             return False
         if event == "restarted":
             return self._announced.get(service) == run
+        if event == "configured":
+            return not any(fields.get(key) for key in CONFIGURED)
         told = self._stopped.get(service) == run
         if event in ("stopping", "killed"):
             self._stopped[service] = run
@@ -126,6 +133,10 @@ class Wording:
         if fields.get("again"):
             return f"still held: {where}: {fields.get('message')}{others}"
         return f"held: {where} does not compile{others}; the old run stays"
+
+    def _configured(self, fields: Fields) -> str:
+        kinds = [f"{', '.join(fields[key])} {key}" for key in CONFIGURED if fields.get(key)]
+        return f"{self._path(fields.get('path'))}: {'; '.join(kinds) or 'no service changed'}"
 
     def block(self, event: str, fields: Fields) -> list[str]:
         """The lines that follow the sentence."""

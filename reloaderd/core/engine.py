@@ -4,11 +4,13 @@ Rules:
 - The engine does nothing itself and never waits.
 - An event of a source concerns every service; one about a run or an answer names its service.
 - reloaderd ends when every service has; by the signal that asked for it, or as its child did.
+- A service that makes place for another, or for none, is known until nothing of it is left and all that it
+  asked is answered: what takes its place begins with the next tick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from signal import (
     SIGCONT,
     SIGHUP,
@@ -24,23 +26,29 @@ from signal import (
 )
 
 from reloaderd.commands import (
+    AddService,
     Command,
     Drop,
-    LendTerminal,
     Quit,
     ReclaimTerminal,
+    RemoveService,
     Report,
     SignalChild,
     StopSelf,
 )
+from reloaderd.core.configuration import Configuration, difference
+from reloaderd.core.foreground import Foreground
 from reloaderd.core.service import Service
 from reloaderd.core.transitions import UP, State
 from reloaderd.events import (
+    Anchored,
     ChildEnded,
     ChildStopped,
+    ConfigRead,
     EntryChanged,
     Event,
     EventsLost,
+    Examined,
     FileDetached,
     KeeperDied,
     Looked,
@@ -52,7 +60,7 @@ from reloaderd.events import (
     WatchMoved,
     WatchStale,
 )
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import ServiceSettings, Settings
 
 CLOSING = frozenset({SIGINT, SIGTERM, SIGQUIT, SIGHUP})
 
@@ -61,17 +69,17 @@ class Engine:
     """All services, the signals to reloaderd, and whose turn the terminal is."""
 
     def __init__(
-        self,
-        settings: Sequence[ServiceSettings],
-        has_terminal: bool,
-        source: str = "inotify",
-        late: float = 0.0,
+        self, settings: Settings, has_terminal: bool, source: str = "inotify", late: float = 0.0
     ) -> None:
         """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
-        self.services = {one.name: Service(one, source, late) for one in settings}
+        self.services = {one.name: Service(one, source, late) for one in settings.services}
+        self._configuration = Configuration(settings)
+        self._next: dict[str, ServiceSettings | None] = {}  # what takes the place of a service
+        self._read_at = 0.0  # when that was asked for
+        self._runs: dict[str, int] = {}  # the number of the last run of those that went
+        self._source, self._late = source, late
         self._has_terminal = has_terminal
-        self._asks: str | None = None  # the service whose child asked for the terminal
-        self._lent = False
+        self._foreground = Foreground()
         self._closing = False
         self._ended = False
         self._signum = 0
@@ -79,7 +87,7 @@ class Engine:
 
     def start(self) -> list[Command]:
         """Begin: each service finds its roots first."""
-        return [command for service in self.services.values() for command in service.start()]
+        return self._configuration.start() + _of_all(service.start() for service in self.services.values())
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
@@ -95,21 +103,74 @@ class Engine:
                 commands = [] if self._closing else self._close(SIGHUP, now)
             case ChildStopped():
                 commands = self._child_stopped(event)
+            case ConfigRead():
+                commands = self._config_read(event, now)
+            case Anchored(service="") | Examined(service=""):
+                commands = self._configuration.handle(event, now)
             case _:
                 commands = self._about_service(event, now)
         return self._finish(commands, now)
 
     def _of_a_source(self, event: Event, now: float) -> list[Command]:
-        return [command for service in self.services.values() for command in service.handle(event, now)]
+        commands = self._configuration.handle(event, now)
+        return commands + _of_all(service.handle(event, now) for service in self.services.values())
 
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [service.deadline(now) for service in self.services.values()]
+        if not self._closing:
+            instants += [self._configuration.deadline, now if self._replaceable() else None]
         return min((instant for instant in instants if instant is not None), default=None)
 
     def tick(self, now: float) -> list[Command]:
-        """Serve what is due."""
-        return self._finish([c for service in self.services.values() for c in service.tick(now)], now)
+        """Serve what is due.  All that was asked before must have been answered."""
+        commands = [] if self._closing else self._replace() + self._configuration.tick(now)
+        commands += _of_all(service.tick(now) for service in self.services.values())
+        return self._finish(commands, now)
+
+    # Services come and go
+
+    def _config_read(self, event: ConfigRead, now: float) -> list[Command]:
+        if event.settings is None:
+            return self._configuration.refused(event.faults)
+        if self._closing:
+            return []
+        then = {one.name: one for one in event.settings.services}
+        meant = {name: service.settings for name, service in self.services.items()}
+        for name, settings in self._next.items():  # on its way from what was read before
+            meant.pop(name, None)
+            meant |= {name: settings} if settings is not None else {}
+        found = difference(meant, then)
+        commands = self._configuration.taken(event, found)
+        self._read_at = now
+        for name in (*found.changed, *found.added, *found.removed):
+            leaves = name in self._next or name not in self.services
+            self._next[name] = then.get(name)
+            commands += [] if leaves else self.services[name].close(0, now)
+        return commands
+
+    def _replaceable(self) -> list[str]:
+        """The names under which another service, or none, can begin."""
+        return [name for name in self._next if name not in self.services or self._is_closed(name)]
+
+    def _is_closed(self, name: str) -> bool:
+        return self.services[name].supervisor.state is State.CLOSED
+
+    def _replace(self) -> list[Command]:
+        commands: list[Command] = []
+        for name in self._replaceable():
+            settings, former = self._next.pop(name), self.services.pop(name, None)
+            if former is not None:
+                self._runs[name] = former.supervisor.run
+                commands.append(RemoveService(name))
+            if settings is not None:
+                run = self._runs.get(name, 0)
+                service = Service(settings, self._source, self._late, self._read_at, run)
+                self.services[name] = service
+                commands += [AddService(settings), *service.start()]
+            if former is not None:  # last: most of them are armed again
+                commands.append(Drop(sorted(former.watcher.watches())))
+        return commands
 
     # One service
 
@@ -120,56 +181,50 @@ class Engine:
         current = getattr(event, "run", service.supervisor.run) == service.supervisor.run
         by_itself = service.supervisor.state in UP
         commands = service.handle(event, now)
-        if current and isinstance(event, ChildEnded) and self._lent and self._asks == event.service:
+        if current and isinstance(event, ChildEnded) and self._foreground.holder == event.service:
             # what it left may have the terminal still, as the job of a shell: again when the run is gone
             commands = [ReclaimTerminal(), *commands]
             if by_itself and event.status in (-SIGINT, -SIGQUIT):  # Ctrl-C reached the child alone
                 commands += self._close(-event.status, now)
-        if current and isinstance(event, (RunGone, KeeperDied)) and self._asks == event.service:
-            commands = [*self._take_back(), *commands]
+        if current and isinstance(event, (RunGone, KeeperDied)):
+            commands = [*self._foreground.gone(event.service), *commands]
         return commands
-
-    def _take_back(self) -> list[Command]:
-        self._asks = None
-        lent, self._lent = self._lent, False
-        return [ReclaimTerminal()] if lent else []
 
     # The terminal
 
     def _child_stopped(self, event: ChildStopped) -> list[Command]:
-        service = self.services[event.service]
-        if event.run != service.supervisor.run:
+        service = self.services.get(event.service)
+        if service is None or event.run != service.supervisor.run:
             return []
         if event.signum in (SIGTTIN, SIGTTOU):
-            self._asks, self._lent = event.service, True
-            return [LendTerminal(event.service, event.run)]
-        if event.signum == SIGTSTP and self._lent and self._asks == event.service:
+            return self._foreground.asked(event.service, event.run)
+        if event.signum == SIGTSTP and self._foreground.holder == event.service:
             return [ReclaimTerminal(), StopSelf(), *self._continue()]
         return []
 
     def _continue(self) -> list[Command]:
         """After reloaderd was stopped and continued: the children go on, and one has the terminal again."""
-        commands: list[Command] = []
+        commands = self._foreground.again()
         for name, service in self.services.items():
             if service.supervisor.run:
                 commands.append(SignalChild(name, service.supervisor.run, SIGCONT, "tree"))
-        if self._asks is not None:
-            commands.insert(0, LendTerminal(self._asks, self.services[self._asks].supervisor.run))
         return commands
 
     # Signals to reloaderd
 
     def _signal(self, signum: int, now: float) -> list[Command]:
         if signum == SIGHUP and not self._has_terminal:
-            return [c for service in self.services.values() for c in service.restart(now)]
+            if self._configuration:
+                return [] if self._closing else self._configuration.read()
+            return _of_all(service.restart(now) for service in self.services.values())
         if signum in CLOSING:
             return self._close(signum, now)
         if signum == SIGUSR1:
-            return [c for service in self.services.values() for c in service.restart(now)]
+            return _of_all(service.restart(now) for service in self.services.values())
         if signum == SIGTSTP:
             return [*self._pass_on(SIGTSTP, "tree"), StopSelf(), *self._continue()]
         if signum == SIGCONT:
-            return self._continue() if self._asks is not None else []
+            return self._continue() if self._foreground.holder is not None else []
         if signum == SIGWINCH:
             return self._pass_on(SIGWINCH, "group")
         return []
@@ -183,13 +238,17 @@ class Engine:
 
     def _close(self, signum: int, now: float) -> list[Command]:
         commands: list[Command] = []
+        leaving: Iterable[str] = ()
         if not self._closing:
             self._closing = True
             self._signum = signum
             name = Signals(signum).name if signum else ""
             commands = [Report("closing", one, {"signal": name}) for one in self.services]
-        for service in self.services.values():
-            commands += service.close(signum, now)
+            leaving = self._next  # asked already: a second time would kill
+        for name, service in self.services.items():
+            commands += [] if name in leaving else service.close(signum, now)
+        if all(map(self._is_closed, self.services)):  # those that were to be replaced, maybe
+            commands.append(Quit(0, signum))
         return commands
 
     # The end
@@ -203,22 +262,23 @@ class Engine:
                 if unused:
                     kept.append(Drop(unused))
             elif isinstance(command, Quit):
-                kept += self._service_ended(command, now)
+                kept += self._service_ended(now)
             else:
                 kept.append(command)
         return kept
 
-    def _service_ended(self, quit: Quit, now: float) -> list[Command]:
+    def _service_ended(self, now: float) -> list[Command]:
         if not self._closing:
+            ended = [name for name in self.services if name not in self._next and self._is_closed(name)]
+            if not ended:  # it makes place
+                return []
             self._closing = True
-            self._status, self._signum = quit.status, quit.signum
-            others = [
-                service for service in self.services.values() if service.supervisor.state is not State.CLOSED
-            ]
-            commands = [c for service in others for c in service.close(0, now)]
-            return self._finish(commands, now) if others else self._end()
-        done = all(service.supervisor.state is State.CLOSED for service in self.services.values())
-        return self._end() if done else []
+            self._status, self._signum = self.services[ended[0]].supervisor.result
+            others = [name for name in self.services if not self._is_closed(name) and name not in self._next]
+            commands = self._finish(_of_all(self.services[name].close(0, now) for name in others), now)
+            if commands:
+                return commands
+        return self._end() if all(map(self._is_closed, self.services)) else []
 
     def _end(self) -> list[Command]:
         if self._ended:  # services that end together say so one by one
@@ -226,8 +286,13 @@ class Engine:
         self._ended = True
         status = 128 + self._signum if self._signum else self._status
         reports: list[Command] = [Report("closed", name, {}) for name in self.services]
-        return [*self._take_back(), *reports, Quit(status, self._signum)]
+        return [*self._foreground.take_back(), *reports, Quit(status, self._signum)]
 
     def uses(self, watch: int) -> bool:
-        """Whether any service needs `watch`."""
-        return any(service.watcher.uses(watch) for service in self.services.values())
+        """Whether any service needs `watch`, or the configuration file does."""
+        of_a_service = any(service.watcher.uses(watch) for service in self.services.values())
+        return of_a_service or self._configuration.uses(watch)
+
+
+def _of_all(commands: Iterable[list[Command]]) -> list[Command]:
+    return [command for some in commands for command in some]

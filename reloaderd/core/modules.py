@@ -7,6 +7,7 @@ Rules:
 - A run that has not told of anything yet has loaded nothing; what the one before it had loaded is held on to
   until the next but one, and counts while no run is alive.
 - With `--exact` nothing else does: core.exact.
+- The configuration file is of no concern to the run, unless it is a root or was loaded.
 - What was absent and is made by the run itself is told as its own before it is there; so what was made before
   it was known to be absent waits for that word.
 """
@@ -26,10 +27,9 @@ from reloaderd.core.paths import parent
 from reloaderd.core.pythons import Pythons
 from reloaderd.core.roots import Found, Roots
 from reloaderd.core.rules import Rules, Verdict
-from reloaderd.core.rules.sources import COMMAND_LINE
 from reloaderd.core.rules.verdicts import is_explicit, is_of_git, is_overruled
 from reloaderd.events import Anchored, Examined, FilesLoaded, Kind, Loaded, Stamp, Why
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import COMMAND_LINE, ServiceSettings
 
 QUIET = 0.1
 """Seconds without news of a run until it is told how much is armed: imports come in bursts."""
@@ -45,6 +45,7 @@ MODULE, DATA = "module", "data"
 
 LOADED = Verdict("restart", 0, "loaded by the command", "")
 LOOKED_FOR = Verdict("restart", 0, "looked for by the command", "")
+CONFIGURATION = Verdict("ignore", 0, "the configuration file: it is read again", "")
 NOT_LOADED = Verdict("ignore", 0, "--exact: not loaded by the command", COMMAND_LINE)
 
 
@@ -56,6 +57,7 @@ class Modules:
     ) -> None:
         self.exact = Exact(settings.name, settings.exact)
         self._name = settings.name
+        self._config = settings.config
         self._directories = directories
         self._tree = directories.tree
         self._stamps = directories.stamps
@@ -293,6 +295,8 @@ class Modules:
 
     def verdict(self, path: str, now: float) -> Verdict:
         """What a change of `path` does by now."""
+        if path == self._config and path not in self._roots and path not in self._loaded:
+            return CONFIGURATION
         kind = self._loaded.get(path) or ("" if self.exact.alive else self._former.get(path, ""))
         verdict = self._verdict(path, kind)
         if verdict.action == "ignore" or not self.exact.dismisses(now):

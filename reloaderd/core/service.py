@@ -51,15 +51,25 @@ from reloaderd.settings import ServiceSettings
 class Service:
     """What the engine knows of one service."""
 
-    def __init__(self, settings: ServiceSettings, source: str, late: float) -> None:
-        """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        source: str,
+        late: float,
+        joined: float | None = None,
+        run: int = 0,
+    ) -> None:
+        """`source` is the name of the kernel's source, `late` by how many seconds polling may be late.
+
+        `joined` is when it was asked to come to others that were at work, `run` the last one of this name.
+        """
         self.settings = settings
         self._late = late
         self.watcher = Watcher(settings)
         self._announcer = Announcer(settings, self.watcher, source)
         self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
-        self.supervisor = Supervisor(settings)
+        self.supervisor = Supervisor(settings, run, joins=joined is not None)
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
@@ -67,7 +77,7 @@ class Service:
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
-        self._since: float | None = None
+        self._since = joined
         self._held_said = False
         self._delayed = False
 

@@ -49,9 +49,12 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 class Supervisor:
     """The state of one service and what it asks of the adapters."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, run: int = 0, joins: bool = False) -> None:
+        """`run` is the number of the last run that there was; it `joins` others that are at work: that its
+        command cannot be started is no reason to end.
+        """
         self.state = State.WAITING
-        self.run = 0
+        self.run = run
         self.starting = False  # START was asked: `launch` is due once the source is drained
         self.alive = False  # a child was started and has not ended
         self.started_at = 0.0
@@ -59,7 +62,8 @@ class Supervisor:
         self.result = (0, 0)  # (status, signal) to end with, once CLOSED
         self._settings = settings
         self._plan = Input.REST
-        self._ready = False  # the command has been started once
+        self._first = run + 1
+        self._ready = joins  # the command has been started once
         self._since: float | None = None  # when the first change that caused this run was seen
         self._closing_signal = 0
         self._kills = 0
@@ -238,7 +242,7 @@ class Supervisor:
             self._plan = Input.REST
         name = self._settings.name
         fields: dict[str, Any] = {"run": event.run, "pid": event.pid}
-        if event.run == 1:
+        if event.run == self._first:
             fields["command"] = self._settings.command
         if self._since is None:
             return [Report("started", name, fields)]

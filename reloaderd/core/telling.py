@@ -23,7 +23,7 @@ def watching(settings: ServiceSettings, watcher: Watcher, source: str) -> Comman
         "roots": list(settings.roots),
         "source": "poll" if watcher.coverage.covers(len(watcher.tree)) else source,
         "directories": len(watcher.tree),
-        "watches": watcher.watches(),
+        "watches": len(watcher.watches()),
         "polled": watcher.coverage.parts(),
     }
     return Report("watching", settings.name, fields)

@@ -131,10 +131,9 @@ class Watcher:
         """Whether this service needs `watch`."""
         return self.tree.uses(watch) or bool(self.lock_name(watch)) or self._roots.anchors.uses(watch)
 
-    def watches(self) -> int:
-        """How many of the kernel's watches it holds."""
-        used = {*self.tree.watches(), *self._roots.anchors.watches(), *self._repositories.watches()}
-        return len(used)
+    def watches(self) -> set[int]:
+        """The watches that it holds."""
+        return {*self.tree.watches(), *self._roots.anchors.watches(), *self._repositories.watches()}
 
     def lock_name(self, watch: int) -> str:
         """The name of the lock that is watched for under `watch`; '' if that is no such watch."""

@@ -15,7 +15,7 @@ from reloaderd.events import Anchored, Armed, Event, Listing, RepositoryFound
 from reloaderd.kernel.dry import DrySource, stand_in
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.sources import Sources
-from reloaderd.settings import DoctorSettings, ServiceSettings
+from reloaderd.settings import DoctorSettings, ServiceSettings, Settings
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors of arming that only mean that the directory is gone again."""
@@ -41,7 +41,7 @@ class Survey:
         self._dry: list[DrySource] = []
         links = self.service.follow_links
         self.source = Sources(settings.backend, 1.0, self.mounts, links, instead=self._stand_in)
-        self._engine = Engine([self.service], False, self.source.name)
+        self._engine = Engine(Settings((self.service,)), False, self.source.name)
         self.watcher = self._engine.services[self.service.name].watcher
         gc.disable()  # as the loop does
         self._run()

@@ -115,11 +115,17 @@ class Child:
     """
 
     def __init__(
-        self, service: str, command: Sequence[str], chdir: str | None, environ: Mapping[str, str]
+        self,
+        service: str,
+        command: Sequence[str],
+        chdir: str | None,
+        environ: Mapping[str, str],
+        early: bool = True,
     ) -> None:
-        """Forks the keeper.  `environ` is what every run gets, `chdir` None the present directory.
+        """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
-        Raises OSError when there is no descriptor or process to be had.
+        `environ` is what every run gets, `chdir` None the present directory.  Raises OSError when
+        there is no descriptor or process to be had.
         """
         self._service = service
         self._command = tuple(command)
@@ -132,7 +138,8 @@ class Child:
         self._epoll = select.epoll()
         self._failure = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # makes them readable
         self._epoll.register(self._failure, select.EPOLLIN)
-        self._fork()
+        if early:
+            self._fork()
 
     def __enter__(self) -> Child:
         return self

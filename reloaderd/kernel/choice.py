@@ -23,9 +23,9 @@ class Choice:
     """The mounts that need polling, and what they are called below the paths that were given."""
 
     def __init__(self, mounts: Mounts, everywhere: bool) -> None:
-        """With `everywhere` any path may lead to any mount: links are followed."""
+        self.everywhere = everywhere
+        """Any path may lead to any mount: links are followed.  To be looked at again where it is set."""
         self._mounts = mounts
-        self._everywhere = everywhere
         self._real: dict[str, str] = {}  # path that was given -> where it leads
         self.near: tuple[str, ...] = ()
         """What the paths begin with that are to be asked for; of no other that was given one is polled."""
@@ -51,7 +51,7 @@ class Choice:
         self._types = {mount.device: mount.type for mount in polled}
         self.types = frozenset(self._types.values()) - MADE_UP
         points = [mount.point for mount in polled]
-        if self._everywhere and polled:
+        if self.everywhere and polled:
             self.near = ("",)
             return
         on_one = [path for path, real in self._real.items() if any(is_below(real, one) for one in points)]

@@ -199,6 +199,11 @@ class Sources:
         if self._choice.leads_to(path, real):
             self._point()
 
+    def follow_links(self) -> None:
+        """From now on any path may lead to any mount."""
+        self._choice.everywhere = True
+        self.mounts_changed()
+
     def mounts_changed(self) -> None:
         """Other mounts are there."""
         self._choice.look_again()

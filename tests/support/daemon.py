@@ -61,6 +61,8 @@ class Daemon:
     `marker` is the file that `settle` changes (relative to the start directory), `marker_path` the path
     under which reloaderd knows it, where that is another.
     `inside` is a mount namespace in which it all happens: paths are paths there, see `at`.
+    With `configured` the command line has neither PATHs nor a command: `roots` are names of services, and the
+    file that says what they are is there already (their probes log to `place.scratch / "probe-0.log"`).
     `backend` is what the daemon was told to learn of changes by (tests/daemon/conftest.py).
     `terminal` is True for a pty with the daemon as session leader, "shell" for one with a job-control
     shell between; its own lines go to a file all the same unless `log_format` is "text".
@@ -75,7 +77,8 @@ class Daemon:
         self,
         place: Place,
         *options: str,
-        roots: Sequence[str] = (".",),
+        roots: Sequence[str] | None = None,
+        configured: bool = False,
         cwd: Path | None = None,
         command: Sequence[str] | None = None,
         probe: Sequence[str] = (),
@@ -131,7 +134,10 @@ class Daemon:
         self.argv = [*within, *prefix, *reloaderd(place), "watch"]
         if log_format != "text":
             self.argv += ["--log-format", log_format]
-        self.argv += [*options, *roots, "--", *self.command]
+        words = (
+            [*(roots or ())] if configured else [*((".",) if roots is None else roots), "--", *self.command]
+        )
+        self.argv += [*options, *words]
         self.terminal: Terminal | None = None
         self._start(terminal, stdin, stdout, log_format)
         Daemon.running.append(self)

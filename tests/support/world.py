@@ -20,6 +20,7 @@ from reloaderd.events import (
     ChildEnded,
     ChildStarted,
     ChildTold,
+    ConfigRead,
     Digested,
     Drained,
     EntryChanged,
@@ -40,7 +41,7 @@ from reloaderd.events import (
     WatchEnded,
     WatchMoved,
 )
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
 from tests.support.disk import LINK_LIMIT, Files, Inode
 from tests.support.model import Operation
 
@@ -236,16 +237,21 @@ class World:
         services: Sequence[ServiceSettings],
         manners: dict[str, Iterable[Manner]] | None = None,
         terminal: bool = False,
+        config: ConfigSettings | None = None,
     ) -> None:
         self.now = 1000.0
         self.files = Files(lambda: self.now)
         self.kernel = Inotify()
         self.files.listener = self.kernel
-        self.engine = Engine(services, has_terminal=terminal)
-        self.keepers = {
-            one.name: Keeper(one.name, lambda: self.now, (manners or {}).get(one.name, ()))
-            for one in services
-        }
+        self.engine = Engine(Settings(tuple(services), config=config), has_terminal=terminal)
+        self.keepers: dict[str, Keeper] = {}
+        self._former: dict[str, int] = {}  # the last run of a service that went
+        self._manners = {name: iter(some) for name, some in (manners or {}).items()}
+        for one in services:
+            self._add(one.name)
+        self.reads = 0
+        self.configured: Callable[[], ConfigRead] = lambda: ConfigRead(None, ["no file"])
+        """What the configuration file says."""
         self.started: list[Started] = []
         self.reports: list[do.Report] = []
         self.quits: list[do.Quit] = []
@@ -258,6 +264,8 @@ class World:
         self.trouble = ""  # why nothing can be checked
         self.checking: dict[str, tuple[float, SyntaxChecked]] = {}
         self.on_start: Callable[[str], None] = lambda service: None
+        self.on_add: Callable[[ServiceSettings], None] = lambda settings: None
+        self.on_remove: Callable[[str], None] = lambda service: None
         self.on_change: Callable[[], None] = lambda: None
         self.allows: Callable[[Operation], bool] = lambda operation: True
         self.said: list[FilesLoaded] = []  # what children said and the loop has not read
@@ -421,12 +429,28 @@ class World:
                 unhandled = self.handles(command.paths) if listens else command.paths
                 if unhandled is not None:
                     return [ChildTold(command.service, command.run, command.notice, unhandled)]
+            case do.ReadConfig():
+                self.reads += 1
+                return [self.configured()]
+            case do.AddService():
+                self._add(command.settings.name)
+                self.on_add(command.settings)
+            case do.RemoveService():
+                self.on_remove(command.service)
+                former = self.keepers.pop(command.service)
+                assert not former.alive, f"run {former.run} is alive without its service"
+                self._former[command.service] = former.run
             case do.Report():
                 self.reports.append(command)
             case do.Quit():
                 self.quits.append(command)
                 assert not any(keeper.alive for keeper in self.keepers.values()), "quit with a run alive"
         return ()
+
+    def _add(self, name: str) -> None:
+        assert name not in self.keepers, f"two services {name}"
+        self.keepers[name] = Keeper(name, lambda: self.now, self._manners.get(name, ()))
+        self.keepers[name].run = self._former.get(name, 0)
 
     def _digest(self, command: do.Digest) -> Digested:
         """A few at a time, as if each were large."""

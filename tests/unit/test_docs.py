@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from reloaderd import cli
+from reloaderd.config import keys
 from reloaderd.core.rules import defaults
 from reloaderd.core.transitions import Input, State
 from reloaderd.doctor.options import doctor_parser
+from reloaderd.errors import ConfigError
 from reloaderd.options import watch_parser
 from reloaderd.settings import DoctorSettings, Settings
 
@@ -61,6 +63,7 @@ EXAMPLES = [
     if line.startswith(("reloaderd watch ", "reloaderd doctor"))
     and "--help" not in line
     and "PATH" not in line
+    and "SERVICE" not in line
     and "$" not in line
 ]
 
@@ -135,9 +138,12 @@ def test_no_page_leaves_a_shell_line_unbalanced() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place with the directories that the examples name."""
+    """A place with the directories and the services that the examples name."""
     for name in ("src", "templates", "conf", "build", "web/src", "examples/hello"):
         (tmp_path / name).mkdir(parents=True)
+    services = "".join(f"[service.{name}]\ncommand = 'x'\n" for name in ("web", "worker"))
+    (tmp_path / "reloaderd.toml").write_text(services, encoding="utf-8")
+    (tmp_path / "reloaderd.toml").chmod(0o644)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -175,11 +181,47 @@ def test_the_table_of_options_is_the_parser() -> None:
     assert sorted(written) == sorted(wanted)
 
 
+BLOCKS = re.findall(
+    r"^```toml\n(.*?)^```\n(?:\n```console\n\$ reloaderd watch\n(.*?)^```)?",
+    "\n".join(PAGES.values()),
+    re.M | re.S,
+)
+"""Of each configuration: its text, and what it is said to lead to where it is wrong."""
+
+
+@pytest.mark.parametrize(("text", "complaint"), BLOCKS)
+def test_a_configuration_is_one_that_reloaderd_takes(project: Path, text: str, complaint: str) -> None:
+    name = re.match(r"# (\S+\.toml)$", text, re.M)
+    (project / "reloaderd.toml").unlink()
+    path = project / (name[1] if name else "reloaderd.toml")
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
+    if not complaint:
+        assert accepts("reloaderd watch")
+        return
+    with pytest.raises(ConfigError) as caught:
+        accepts("reloaderd watch")
+    assert [f"reloaderd: {line}" for line in caught.value.lines] == complaint.splitlines()
+
+
+def test_there_are_configurations() -> None:
+    assert len(BLOCKS) > 4
+    assert sum(bool(complaint) for _, complaint in BLOCKS) == 1
+
+
+def test_the_page_of_the_configuration_names_all_keys() -> None:
+    of_all, of_a_service = keys.keys()
+    told = [key for names, _ in rows("docs/configuration.md", "key") for key in re.findall(r"`(\w+)`", names)]
+    assert sorted(told) == sorted(of_a_service)
+    part = PAGES["docs/configuration.md"].partition("## Keys of the whole")[2].partition("```")[0]
+    assert {*re.findall(r"`(\w+)`", part)} - {"true"} == {*of_all}
+
+
 def test_the_defaults_in_the_table_are_those_of_the_records(project: Path) -> None:
     """A default that is written down is given explicitly: nothing may come out different."""
     plain = cli.parse(["watch", "--", "true"])
     for name, default, _ in rows("docs/usage.md", "option"):
-        if re.fullmatch(r"`[^`]+`", default):
+        if re.fullmatch(r"`[^`]+`", default) and "--config" not in name:
             option = name.strip("`").split()[-2]
             assert cli.parse(["watch", option, default.strip("`"), "--", "true"]) == plain, option
 

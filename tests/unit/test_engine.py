@@ -251,3 +251,13 @@ def test_there_is_no_deadline_at_rest() -> None:
     _, engine = running(*BOTH)
     assert engine.deadline(2000.0) is None
     assert engine.tick(2000.0) == []
+
+
+def test_a_child_that_wants_the_terminal_waits_until_nothing_is_left_of_the_one_that_has_it() -> None:
+    engine = lent(*BOTH)
+    commands = send(engine, ChildStopped("worker", 1, SIGTTIN))
+    assert only(commands, LendTerminal) == []
+    assert reports(commands, "warning") == [{"text": "it waits for the terminal, which web has"}]
+    commands = send(engine, ChildEnded("web", 1, 0, 1))
+    assert only(commands, LendTerminal) == []
+    assert send(engine, RunGone("web", 1))[:2] == [ReclaimTerminal(), LendTerminal("worker", 1)]

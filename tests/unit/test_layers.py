@@ -19,8 +19,9 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"adapters", "answers", "loop"},
+    {"answers", "loop", "processes"},
     {
+        "assembly",
         "config",
         "console",
         "cli",
@@ -30,6 +31,7 @@ LAYERS: list[set[str]] = [
         "excerpt",
         "options",
         "parsers",
+        "paths",
         "values",
         "wording",
     },
@@ -86,7 +88,13 @@ OF_EVERY_PYTHON = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("hashlib", "json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
-    *("reloaderd.core.diagnosis", "reloaderd.program", "reloaderd.doctor", "reloaderd.excerpt"),
+    *(
+        "reloaderd.config",
+        "reloaderd.core.diagnosis",
+        "reloaderd.program",
+        "reloaderd.doctor",
+        "reloaderd.excerpt",
+    ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
@@ -253,11 +261,11 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     tests/daemon asks a running daemon the same; this one says so within the second.
     """
     wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
-    optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets", "config"}
+    optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets"}
     optional |= {
         name
         for name in wanted
-        if name.startswith(("doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+        if name.startswith(("config", "doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
     }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(

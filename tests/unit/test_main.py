@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -110,3 +112,34 @@ def test_answers_go_to_stdout_and_the_answer_to_nothing_to_stderr(
     out, err = capfd.readouterr()
     assert out == ""
     assert "reloaderd watch src -- python app.py" in err
+
+
+def loaded_after(place: Path, *words: str) -> set[str]:
+    """The modules that stay loaded when a command line was read, and a configuration file once again."""
+    code = (
+        "import sys; from reloaderd import __main__, cli\n"
+        f"config = cli.parse({['watch', *words]!r}).config\n"
+        "del cli; __main__._forget(__main__.NEEDED_ONCE)\n"
+        "if config: __main__._read_again(config)\n"
+        "print(*sys.modules)"
+    )
+    top = str(Path(__main__.__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        cwd=place,
+        env={"PYTHONPATH": ":".join([top, *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {*run.stdout.split()}
+
+
+def test_what_reads_a_configuration_file_is_unloaded(tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text("A=1\n")
+    text = '[service.web]\ncommand = "a b"\nenv_file = "x.env"\nstop_timeout = "1s"\n'
+    (tmp_path / "reloaderd.toml").write_text(text)
+    (tmp_path / "reloaderd.toml").chmod(0o644)
+    more = loaded_after(tmp_path) - loaded_after(tmp_path, "--", "true")
+    # what is in C stays, and takes next to nothing
+    assert more <= {"_datetime", "_string", "math"}

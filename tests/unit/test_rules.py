@@ -678,3 +678,13 @@ def test_partition_says_what_verdict_says(
             path = f"{directory}/{name}"
             if not any(root.startswith(path) for root in roots):
                 assert other.verdict(f"{path}/a.py") == other.verdict(path, is_dir=True)
+
+
+def test_a_verdict_names_the_configuration_file_that_says_so() -> None:
+    settings = RuleSettings(
+        ("py",), (Pattern("*.md", True, "r.toml"), Pattern("x.py", False)), ext_origin="r.toml"
+    )
+    rules = Rules(settings, ["/p"])
+    assert rules.verdict("/p/a.md").origin == rules.verdict("/p/a.py").origin == "r.toml"
+    assert rules.verdict("/p/x.py").origin == "command line"
+    assert rules.verdict("/p/a.css").origin == "r.toml"

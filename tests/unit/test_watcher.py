@@ -484,7 +484,7 @@ def test_a_second_path_to_the_same_inode_is_one_watch_and_two_changes() -> None:
     watcher = Watcher(service(roots=("/p", "/q")))
     for path in ("/p", "/q"):
         watcher.armed(Armed("web", Why.START, [Listing(path, 1, 0, [], ["m.py"], [], {})]), 0.0)
-    assert watcher.watches() == 1
+    assert len(watcher.watches()) == 1
     assert [node.path for node in watcher.tree.at(1)] == ["/p", "/q"]
 
 

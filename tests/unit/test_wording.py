@@ -160,6 +160,15 @@ def test_small_events() -> None:
     assert say("armed", details=True, modules=["a"]) == "armed 1 module"
 
 
+def test_what_a_configuration_file_changes() -> None:
+    wording = Wording(False, "/p")
+    fields = {"path": "/p/reloaderd.toml", "changed": ["web", "mail"], "added": [], "removed": ["worker"]}
+    assert wording.say("configured", "", fields)[0] == "reloaderd.toml: web, mail changed; worker removed"
+    nothing = {"path": "/p/reloaderd.toml", "changed": [], "added": [], "removed": []}
+    assert wording.say("configured", "", nothing)[0] == ""
+    assert Wording(True, "/p").say("configured", "", nothing)[0] == "reloaderd.toml: no service changed"
+
+
 def test_an_event_without_a_sentence_shows_its_fields() -> None:
     assert (
         say("frobbed", run=3, why=None, names=["a", "b", "c"]) == "frobbed: run=3, why=None, names=a, b (+1)"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reloaderd import commands as do
 from reloaderd.core.transitions import State
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import ConfigSettings, ServiceSettings
 from tests.support import model as op
 from tests.support.disk import Inode
 from tests.support.world import Inotify, Manner, World, find_way
@@ -118,10 +118,15 @@ def service(name: str, *roots: str, follow_links: bool = False) -> ServiceSettin
 class Walk:
     """One world with a judge for each service, and what must hold in it."""
 
-    def __init__(self, *services: ServiceSettings, runs: Iterable[Manner] = ()) -> None:
+    def __init__(
+        self,
+        *services: ServiceSettings,
+        runs: Iterable[Manner] = (),
+        config: ConfigSettings | None = None,
+    ) -> None:
         self.services = services
         self.judges: dict[str, Judge] = {}
-        self.world = World(services, {services[0].name: runs})
+        self.world = World(services, {services[0].name: runs}, config=config)
         for path in ("/w/p/a/b", "/w/out/a", "/w/p/b"):
             self.world.do(op.MakeDirs(path))
         for directory in ("/w/p", "/w/p/a", "/w/p/a/b", "/w/out"):

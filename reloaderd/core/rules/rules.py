@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reloaderd.core.rules.patterns import Patterns, lines_of
-from reloaderd.core.rules.sources import COMMAND_LINE, KINDS, Chain, Options, kind_of
+from reloaderd.core.rules.sources import KINDS, Chain, Options, kind_of
 from reloaderd.core.rules.verdicts import (
     EVERY_FILE,
     OPEN,
@@ -21,7 +21,7 @@ from reloaderd.core.rules.verdicts import (
     ignored_by,
     names_it,
 )
-from reloaderd.settings import RuleSettings
+from reloaderd.settings import COMMAND_LINE, RuleSettings
 
 REMEMBERED = 512
 """Most directories, and most names in each set of rules, whose answer is kept: some 100 kB."""

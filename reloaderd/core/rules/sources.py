@@ -10,7 +10,6 @@ from reloaderd.core.rules.defaults import FIRM, FURTHER
 from reloaderd.core.rules.patterns import Line, Patterns, Suspects, line_of, lines_of
 from reloaderd.settings import On, Pattern, RuleSettings
 
-COMMAND_LINE = "command line"
 DEFAULTS = "default ignores"
 
 FILTER = "filter"
@@ -78,7 +77,7 @@ def _cleaned(glob: str) -> str:
 def _pattern_lines(patterns: Sequence[Pattern]) -> Iterator[Line]:
     for number, pattern in enumerate(patterns):
         rule = f"{'--filter' if pattern.include else '--ignore'} {pattern.glob}"
-        line = line_of(_cleaned(pattern.glob), number, COMMAND_LINE, rule)
+        line = line_of(_cleaned(pattern.glob), number, pattern.origin, rule)
         if line is not None:
             include = line.include != pattern.include
             yield line._replace(include=include, action=FILTER if pattern.include and include else "")
@@ -86,7 +85,7 @@ def _pattern_lines(patterns: Sequence[Pattern]) -> Iterator[Line]:
 
 def _on_lines(ons: Sequence[On], first: int) -> Iterator[Line]:
     for number, on in enumerate(ons, first):
-        line = line_of(_cleaned(on.glob), number, COMMAND_LINE, f"--on {on.glob}={_action_text(on)}")
+        line = line_of(_cleaned(on.glob), number, on.origin, f"--on {on.glob}={_action_text(on)}")
         if line is not None:
             yield line._replace(include=on.action != "ignore", action=on.action, signum=on.signum)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from reloaderd.core.rules.patterns import Line
-from reloaderd.core.rules.sources import COMMAND_LINE, DEFAULTS, Chain, Defaults, Options
+from reloaderd.core.rules.sources import Chain, Defaults, Options
 from reloaderd.settings import RuleSettings
 
 EVERY_FILE = "every file"
@@ -74,8 +74,10 @@ class Judge:
             if pattern.include and not pattern.glob.startswith("!")
         ]
         self.restricted = bool(restrictions)
-        self._extensions = Verdict("restart", 0, "".join(extensions), COMMAND_LINE)
-        self._unmatched = Verdict("ignore", 0, " ".join(restrictions), COMMAND_LINE)
+        origins = [settings.ext_origin] if extensions else []
+        origins += [pattern.origin for pattern in settings.patterns if pattern.include]
+        self._extensions = Verdict("restart", 0, "".join(extensions), settings.ext_origin)
+        self._unmatched = Verdict("ignore", 0, " ".join(restrictions), ", ".join(dict.fromkeys(origins)))
 
     def decide(
         self, chain: Chain, state: State, directory: str, name: str, is_dir: bool
@@ -201,5 +203,5 @@ def is_overruled(verdict: Verdict) -> bool:
 
 def is_of_git(verdict: Verdict) -> bool:
     """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
-    origin = verdict.origin
-    return bool(origin) and origin not in (COMMAND_LINE, DEFAULTS) and ".reloaderdignore:" not in origin
+    file, _, line = verdict.origin.rpartition(":")
+    return line.isdigit() and not file.endswith(".reloaderdignore")

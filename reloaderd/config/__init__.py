@@ -1,0 +1,1 @@
+"""Reads the configuration file: loaded when one is read, and unloaded after."""

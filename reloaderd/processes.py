@@ -1,0 +1,126 @@
+"""What the services have of processes: their keepers, compilers, and the socket to which agents tell.
+
+Rules:
+- The keepers of the start are forked before anything heavy is imported: they stay small.
+- A service may come later; what it needs and the first ones did not is made then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING
+
+from reloaderd import commands as do
+from reloaderd.kernel.agents import Agents, without_agent
+from reloaderd.kernel.child import Child, become_subreaper, working_directory
+from reloaderd.kernel.spawn import given_environment
+from reloaderd.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from reloaderd.kernel.compiler import Compiler
+
+Tell = Callable[[do.Report], None]
+
+NOT_PASSED_ON = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "RELOADERD_AGENT",
+)
+"""Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
+which another reloaderd, whose child we are, has its children speak to it."""
+
+
+class Processes:
+    """By the name of the service; with `dry_run` it has none."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.children: dict[str, Child] = {}
+        self.compilers: dict[str, Compiler] = {}
+        self.agents: Agents | None = None
+        self._tell = tell
+        self._forgetful: Container[int] = ()
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in [*self.children]:
+            self.remove(name)
+        if self.agents is not None:
+            self.agents.close()
+
+    def start(self, services: Sequence[ServiceSettings]) -> None:
+        """Have ready what these need.  Raises OSError."""
+        real = [one for one in services if not one.dry_run]
+        self._listen(real)
+        become_subreaper()
+        for one in real:
+            self.children[one.name] = self._child(one, early=True)
+        for one in real:
+            self._compiler(one)
+
+    def add(self, service: ServiceSettings) -> None:
+        """One more.  That no keeper can be forked is told when it starts.  Raises OSError."""
+        if service.dry_run:
+            return
+        if self.agents is None:
+            self._listen([service])
+        self.children[service.name] = self._child(service, early=False)
+        self._compiler(service)
+
+    def remove(self, name: str) -> None:
+        """Let go of what it had; nothing of it is alive."""
+        if name in self.compilers:
+            self.compilers.pop(name).close()
+        if name in self.children:
+            self.children.pop(name).close()
+
+    def forget_inodes(self, forgetful: Container[int]) -> None:
+        """`forgetful`: the devices on which an inode number tells nothing."""
+        self._forgetful = forgetful
+        if self.agents is not None:
+            self.agents.forgetful = forgetful
+
+    def _listen(self, services: Sequence[ServiceSettings]) -> None:
+        """Have what Python children speak to, if any of them is to be followed."""
+        followed = [one for one in services if _speaks(one)]
+        if not followed:
+            return
+        try:
+            self.agents = Agents(self._forgetful)
+        except OSError as error:
+            text = f"Python children are not listened to: {error.filename}: {error.strerror}"
+            for service in followed:
+                self._tell(do.Report("warning", service.name, {"text": text}))
+
+    def _child(self, service: ServiceSettings, early: bool) -> Child:
+        environ = _environ(service)
+        if self.agents is not None and _speaks(service):
+            given = environ.get("PYTHONPATH")
+            environ |= self.agents.environ(given, service.roots, follow=service.modules)
+        return Child(service.name, service.command, service.chdir, environ, early)
+
+    def _compiler(self, service: ServiceSettings) -> None:
+        if service.gate is None:
+            return
+        from reloaderd.kernel.compiler import Compiler
+
+        directory = service.chdir or working_directory()
+        compiler = Compiler(service.name, service.command, directory, _environ(service))
+        self.compilers[service.name] = compiler
+
+
+def _speaks(service: ServiceSettings) -> bool:
+    """Whether its children may have something to say: what they load, or that they listen."""
+    return service.modules or any(on.action == "notify" for on in service.rules.on)
+
+
+def _environ(service: ServiceSettings) -> dict[str, str]:
+    """What every run of the service gets."""
+    given = given_environment()
+    environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
+    return without_agent({**environ, **dict(service.environ)})
