@@ -182,4 +182,6 @@ class Alone:
 def plain(text: str) -> list[str]:
     """Lines without what differs from one time to the next, in an order of their own."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return sorted(re.sub(r"[0-9]+", "0", line).strip() for line in text.splitlines() if line.strip())
+    # gunicorn says the last whenever a thread of its comes to it, maybe after the workers are up
+    lines = [line for line in text.splitlines() if line.strip() and "Control socket listening" not in line]
+    return sorted(re.sub(r"[0-9]+", "0", line).strip() for line in lines)
