@@ -71,6 +71,10 @@ class Digests:
         """Something happened to it, before or after its digest was taken."""
         self._fresh.pop(path, None)
 
+    def ask(self, number: int, paths: list[str]) -> tuple[Command, list[str]]:
+        """Read the first of these for a comparison of that number; and those that are left."""
+        return Digest(self._service, number, paths[:SLICE]), paths[SLICE:]
+
     def lose(self, path: str) -> None:
         """A change of it did not count, and may be found by the run yet."""
         self._forget(path)

@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.asks import Asks
@@ -68,7 +68,7 @@ class Modules:
         self._loaded: dict[str, str] = {}  # path, as whoever spells it -> MODULE or DATA
         self._former: dict[str, str] = {}
         self._own: set[str] = set()  # what it writes by itself
-        self._pythons = Pythons()
+        self.pythons = Pythons()
         self._count: Counter[str] = Counter()
         self._libraries = 0
         self._awaited: set[str] = set()  # what would be there if they were found, where no tree tells of it
@@ -95,7 +95,7 @@ class Modules:
         self._links.begin()
         self._count.clear()
         self._own.clear()
-        self._pythons.begin()
+        self.pythons.begin()
         self._libraries, self._tell_at, self._remember_at = 0, None, None
         commands: list[Command] = []
         for path in [path for path in self._anchored if not self._needs(path)]:
@@ -111,7 +111,7 @@ class Modules:
     def loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         """A process of the present run told of itself."""
         if event.python:
-            self._pythons.tell(event.pid, event.python)
+            self.pythons.tell(event.pid, event.python)
         self.exact.told()
         self._libraries += event.libraries
         too_much = len(self._loaded) + len(self._own) + self.exact.looked_for > MOST
@@ -124,18 +124,15 @@ class Modules:
             self._remember_at = now + QUIET
         return self._take_in(event)
 
-    def python_of(self, paths: Sequence[str]) -> str:
-        """The interpreter that loaded one of these, else the first of the run; empty where none is known."""
-        return self._pythons.of(paths)
-
     def _take_in(self, event: FilesLoaded) -> list[Command]:
         commands: list[Command] = []
         compare: list[str] = []
         for file in event.modules:
-            self._pythons.load(event.pid, self._roots.spelled(file.real) or file.path)
-            commands += self._take(file, MODULE, compare)
+            spelled = self._roots.spelled(file.real)
+            self.pythons.load(event.pid, spelled or file.path)
+            commands += self._take(file, spelled, MODULE, compare)
         for file in event.data:
-            commands += self._take(file, DATA, compare)
+            commands += self._take(file, self._roots.spelled(file.real), DATA, compare)
         for prefix in event.missing:
             commands += self._miss(prefix)
         for path in event.absent:
@@ -146,9 +143,8 @@ class Modules:
             commands.append(self._asks.examine(Why.LOADED, compare))
         return commands
 
-    def _take(self, file: Loaded, kind: str, compare: list[str]) -> list[Command]:
-        """Take in one file; adds to `compare` the path to look at, where it is watched already."""
-        spelled = self._roots.spelled(file.real)
+    def _take(self, file: Loaded, spelled: str, kind: str, compare: list[str]) -> list[Command]:
+        """Take in one file, `spelled` as its root has it; adds to `compare` what is watched already."""
         if kind is DATA and not self._own.isdisjoint((file.path, file.real, spelled)):
             return []
         if file.real not in self._loaded:
@@ -206,9 +202,9 @@ class Modules:
 
     def _miss(self, prefix: str) -> list[Command]:
         """An import found nothing here."""
-        spelled = self._roots.spelled(prefix)
-        self.exact.missed(spelled or prefix)
-        source = (spelled or prefix) + ".py"
+        known_as = self._roots.spelled(prefix) or prefix
+        self.exact.missed(known_as)
+        source = known_as + ".py"
         if parent(source) in self._tree and not is_overruled(self._rules.verdict(source)):
             return []
         return self._await(prefix, prefix + ".py")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reloaderd.commands import Command, Digest
+from reloaderd.commands import Command
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
 from reloaderd.core.gate import Gate
@@ -25,9 +25,6 @@ from reloaderd.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from reloaderd.core.digests import Digests
-
-SLICE = 200
-"""Files that are read for a comparison before anything else has its turn: as many as of core.digests."""
 
 
 class Passage:
@@ -75,7 +72,7 @@ class Passage:
             if paths:
                 self._number += 1
                 self._left = paths
-                return self._compare()
+                return self._compare(self.digests)
         return self._compared(now)
 
     def digested(self, event: Digested, now: float) -> list[Command]:
@@ -99,8 +96,8 @@ class Passage:
 
         Not to be called while events wait for their turn that were read before: see `Digests`.
         """
-        if self._left:
-            return self._compare()
+        if self.digests is not None and self._left:
+            return self._compare(self.digests)
         if self.digests is not None and knowing and not self._comparing:
             return self.digests.tick(now)
         return []
@@ -142,9 +139,9 @@ class Passage:
         waiting.absorb(batch)
         return waiting
 
-    def _compare(self) -> list[Command]:
-        paths, self._left = self._left[:SLICE], self._left[SLICE:]
-        return [Digest(self._settings.name, self._number, paths)]
+    def _compare(self, digests: Digests) -> list[Command]:
+        command, self._left = digests.ask(self._number, self._left)
+        return [command]
 
     def _compared(self, now: float) -> list[Command]:
         batch, self._comparing = self._comparing, Batch()

@@ -73,7 +73,7 @@ class Service:
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
-        self.gate.python_of = self.watcher.modules.python_of
+        self.gate.python_of = self.watcher.modules.pythons.of
         self._storms = Storms()
         self._ready = False
         self._cause = Batch()  # what the next start is for
