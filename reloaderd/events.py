@@ -197,6 +197,11 @@ class Stamp(NamedTuple):
     young: bool
     whole: int = 0
 
+    @classmethod
+    def of(cls, inode: int, size: int, mtime_ns: int, ctime_ns: int, young: bool = False) -> Stamp:
+        """That of a file with these figures of stat(2)."""
+        return cls(hash((inode, size, mtime_ns)), young, hash((inode, size, mtime_ns, ctime_ns)))
+
 
 class Examined(NamedTuple):
     """An `Examine` was carried out: a stamp a path, None where nothing is there."""

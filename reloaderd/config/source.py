@@ -104,7 +104,7 @@ def _content(shown: str) -> tuple[bytes, os.stat_result]:
 
 
 def _stamp(look: os.stat_result) -> int:
-    """As kernel.files has it, which is not loaded for that: the keepers are forked before it is."""
+    """The value of `Stamp.of`, which is not loaded for that: what reads the file leaves nothing behind."""
     return hash((look.st_ino, look.st_size, look.st_mtime_ns))
 
 

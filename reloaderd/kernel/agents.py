@@ -2,7 +2,7 @@
 
     a connection  any number of packets, then its end; nothing is answered, unless the first packet says
                   {"service", "run", "listen": true}: then the rest is a matter of kernel.listeners
-    a packet      a JSON object of at most LONGEST bytes: kernel.packets
+    a packet      a JSON object: kernel.packets
 
 Facts
 - unix(7): a SOCK_SEQPACKET connection keeps the bounds of packets and their order, and what was sent can be
@@ -22,13 +22,10 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reloaderd.events import ChildTold, Event
-from reloaderd.kernel.runtime import runtime_directory
+from reloaderd.kernel.runtime import new_socket, runtime_directory
 
 if TYPE_CHECKING:
     from reloaderd.kernel.listeners import Listeners
-
-LONGEST = 65_536
-"""Bytes of a packet."""
 
 BACKLOG = 4096
 """Connections that may wait: net.core.somaxconn is as much since Linux 5.4."""
@@ -54,7 +51,7 @@ class Agents:
         self._connections: dict[int, Any] = {}
         self._room = 0  # what may still be read in this turn
         self._listeners: Listeners | None = None  # made for the first of them
-        self._listener = _new_socket()
+        self._listener = new_socket()
         try:
             # until it listens it refuses, as one does that was left behind: nobody must take it for that
             self._listener.bind(os.path.join(directory, f".{name}"))
@@ -147,13 +144,13 @@ class Agents:
 
         while self._room > 0:
             try:
-                data = connection.recv(LONGEST + 1)
+                data = connection.recv(packets.LONGEST + 1)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
             self._room -= _cost(data)
-            said = packets.parse(data) if 0 < len(data) <= LONGEST else None
+            said = packets.parse(data) if 0 < len(data) <= packets.LONGEST else None
             if said is not None and said.get("listen") is True:
                 self._hand_over(connection, said)
                 return
@@ -187,11 +184,6 @@ def without_agent(environ: dict[str, str]) -> dict[str, str]:
     rest = path[len(AGENT) + 1 :]
     others = {name: value for name, value in environ.items() if name != "PYTHONPATH"}
     return {**others, "PYTHONPATH": rest} if rest else others
-
-
-def _new_socket() -> Any:
-    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-    return _socket.socket(_socket.AF_UNIX, kind)
 
 
 def _cost(data: bytes) -> int:

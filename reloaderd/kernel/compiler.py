@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 
 from reloaderd.events import Event, Fault, SyntaxChecked
 from reloaderd.kernel import proctree
-from reloaderd.kernel.spawn import candidates
+from reloaderd.kernel.spawn import candidates, interpreted_by
 
 SHOWN = 10
 """Faults that are told in full: a person reads one, a program a few."""
@@ -228,7 +228,7 @@ class Compiler:
         found = next(iter(candidates(self._command[0], self._environ.get("PATH"))), "")
         if is_python(self._command[0]):
             return found
-        words = _interpreted_by(os.path.join(self._directory, found)) if found else []
+        words = interpreted_by(os.path.join(self._directory, found)) if found else []
         if words and os.path.basename(words[0]) == "env":
             named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
             words = list(candidates(named[0], self._environ.get("PATH")))[:1] if named else []
@@ -258,16 +258,6 @@ def is_python(word: str) -> bool:
     """Whether a program of this name or path is a Python interpreter: python, python3.11, pypy3."""
     name = os.path.basename(word)
     return any(name.startswith(one) and not name[len(one) :].strip("0123456789.") for one in INTERPRETERS)
-
-
-def _interpreted_by(file: str) -> list[str]:
-    """The words of the `#!` line of a script."""
-    try:
-        with open(file, "rb") as script:
-            line = script.readline(256)  # BINPRM_BUF_SIZE
-    except OSError:
-        return []
-    return os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
 
 
 def _natural(text: str) -> int:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from reloaderd.events import Digested
+from reloaderd.kernel.files import YOUNG
 
 LARGEST = 16 << 20
 """Bytes of a file that is compared: reading more would hold up the loop."""
@@ -30,9 +31,6 @@ PIECE = 1 << 20
 
 SIZE = 16
 """Bytes of a digest: by chance two are the same once in 2**64 files."""
-
-YOUNG = 20_000_000
-"""Nanoseconds: two ticks of a kernel with HZ=100."""
 
 
 def digest_files(

@@ -94,12 +94,7 @@ def _stamp(path: str, forgetful: Container[int]) -> Stamp | None:
         return None
     age = time.time_ns() - look.st_ctime_ns
     inode = 0 if look.st_dev in forgetful else look.st_ino
-    return stamp_of(inode, look.st_size, look.st_mtime_ns, look.st_ctime_ns, -YOUNG < age < YOUNG)
-
-
-def stamp_of(inode: int, size: int, mtime_ns: int, ctime_ns: int, young: bool) -> Stamp:
-    """The stamp of a file that looked like this."""
-    return Stamp(hash((inode, size, mtime_ns)), young, hash((inode, size, mtime_ns, ctime_ns)))
+    return Stamp.of(inode, look.st_size, look.st_mtime_ns, look.st_ctime_ns, -YOUNG < age < YOUNG)
 
 
 def _stat(call: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:

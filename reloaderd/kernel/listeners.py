@@ -22,10 +22,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reloaderd.events import ChildTold, Event
+from reloaderd.kernel.packets import LONGEST
 from reloaderd.kernel.reach import PATH_MAX
-
-LONGEST = 65_536
-"""Bytes of a packet."""
 
 ROOM = 1024
 """Bytes of it that an answer may need for what is not a path."""

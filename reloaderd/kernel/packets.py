@@ -1,6 +1,6 @@
 """What a packet of a Python child says: checked, and made an event of.
 
-    a packet      a JSON object of at most 65,536 bytes, with any of these keys
+    a packet      a JSON object of at most LONGEST bytes, with any of these keys
         service, run   whose process it is: of every packet
         python         the interpreter, in the first packet of a process
         modules, data  lists of [path, real path or "" if it is the same, dev, ino, size, mtime_ns, ctime_ns];
@@ -21,9 +21,11 @@ import os
 from collections.abc import Container
 from typing import Any
 
-from reloaderd.events import FilesLoaded, Loaded
-from reloaderd.kernel.files import stamp_of
+from reloaderd.events import FilesLoaded, Loaded, Stamp
 from reloaderd.kernel.reach import PATH_MAX
+
+LONGEST = 65_536
+"""Bytes of a packet."""
 
 LARGEST = 1 << 64
 """More than any figure of stat(2).  Numbers of 4300 digits and more cannot be written: sums grow to that."""
@@ -66,7 +68,7 @@ def _loaded(item: Any, forgetful: Container[int]) -> Loaded:
     numbers = [_number(one) for one in (device, inode, size, mtime, ctime)]
     if not any(numbers):
         return Loaded(path, real, None)
-    return Loaded(path, real, stamp_of(0 if device in forgetful else inode, size, mtime, ctime, False))
+    return Loaded(path, real, Stamp.of(0 if device in forgetful else inode, size, mtime, ctime))
 
 
 def _path(value: Any) -> str:

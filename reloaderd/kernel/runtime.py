@@ -13,9 +13,16 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from typing import Any
 
 LONGEST = 64
 """Bytes of XDG_RUNTIME_DIR with which the names of our sockets still fit."""
+
+
+def new_socket() -> Any:
+    """One that keeps the bounds of what is sent, does not block, and is no child's."""
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    return _socket.socket(_socket.AF_UNIX, kind)
 
 
 def runtime_directory() -> str:
@@ -56,9 +63,7 @@ def _is_own(directory: str, uid: int) -> bool:
 
 def _remove_stale(path: str) -> None:
     """Remove a socket that nobody listens to any more."""
-    probe = _socket.socket(
-        _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-    )
+    probe = new_socket()
     try:
         probe.connect(path)
     except OSError as error:

@@ -90,12 +90,15 @@ def candidates(name: str, path: str | None) -> Iterator[str]:
 
 def _missing(file: str) -> str | None:
     """The interpreter that the script `file` names and that is not there."""
+    words = interpreted_by(file)
+    return words[0] if words and not os.path.exists(words[0]) else None
+
+
+def interpreted_by(file: str) -> list[str]:
+    """The words of the `#!` line of a script; none of what is no script or cannot be read."""
     try:
         with open(file, "rb") as script:
             line = script.readline(256)  # BINPRM_BUF_SIZE
     except OSError:
-        return None
-    words = line[2:].split(None, 1)
-    if not line.startswith(b"#!") or not words or os.path.exists(words[0]):
-        return None
-    return os.fsdecode(words[0])
+        return []
+    return [os.fsdecode(word) for word in line[2:].split()] if line.startswith(b"#!") else []

@@ -17,8 +17,9 @@ import pytest
 from reloaderd.events import FilesLoaded, Loaded
 from reloaderd.kernel import agents as module
 from reloaderd.kernel import runtime as runtime_module
-from reloaderd.kernel.agents import AGENT, AT_ONCE, LONGEST, PENDING, Agents, runtime_directory, without_agent
+from reloaderd.kernel.agents import AGENT, AT_ONCE, PENDING, Agents, runtime_directory, without_agent
 from reloaderd.kernel.files import stamp
+from reloaderd.kernel.packets import LONGEST
 from tests.support import procfs
 from tests.support.places import REPOSITORY
 

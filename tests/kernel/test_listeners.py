@@ -12,7 +12,8 @@ import pytest
 
 from reloaderd.events import ChildTold, Event
 from reloaderd.kernel import listeners
-from reloaderd.kernel.agents import LONGEST, Agents
+from reloaderd.kernel.agents import Agents
+from reloaderd.kernel.packets import LONGEST
 from tests.support.waiting import wait_until
 
 Told = list[tuple[int, list[str]]]
