@@ -233,11 +233,8 @@ class Agent:
                 continue
             if not may_hold(real, place):
                 continue
-            if len(self.missing) >= MISSING:
-                self._overflow()
+            if not self._name("missing", path + last, self.missing, MISSING):
                 return
-            self.post.pending.append(("missing", quote(path + last)))
-            self.missing.add(path + last)
 
     def _load(self, path: str) -> bool:
         """Note a module by the file that it is said to be from.  False: of a library."""
@@ -319,22 +316,23 @@ class Agent:
         real = self.places.directory(directory)[0] + "/" + name
         if real in self.absent or real in self.own or not is_absent(real):
             return
-        if len(self.absent) >= MISSING:
-            self._overflow()
-            return
-        self.post.pending.append(("absent", quote(real)))
-        self.absent.add(real)
+        self._name("absent", real, self.absent, MISSING)
 
     def _written(self, real: str) -> None:
         real = self.places.end(real)
         if real in self.own:
             return
-        if len(self.own) >= DATA:
-            self._overflow()
-            return
-        self.own.add(real)
         known = self.data.get(real)  # and if not by this process, then maybe by another of the run
-        self.post.pending.append(("own", quote(known[0] if known is not None else real)))
+        self._name("own", real, self.own, DATA, known[0] if known is not None else real)
+
+    def _name(self, kind: str, path: str, known: "set[str]", most: int, shown: "str | None" = None) -> bool:
+        """Put a path that is not `known` on a list of what is to be sent; False where that is full."""
+        if len(known) >= most:
+            self._overflow()
+            return False
+        self.post.pending.append((kind, quote(path if shown is None else shown)))
+        known.add(path)
+        return True
 
     def _overflow(self) -> None:
         """Say once that not everything is said."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from reloaderd import values
 from reloaderd.core.rules.patterns import Patterns, line_of
+from reloaderd.core.rules.sources import cleaned
 from reloaderd.program.listener import listen, told
 
 Function = TypeVar("Function", bound=Callable[[str], object])
@@ -48,7 +49,7 @@ class Globs:
     """One pattern, relative to / and to each PATH that is watched."""
 
     def __init__(self, glob: str, roots: list[str]) -> None:
-        line = line_of("/" + glob[2:] if glob.startswith("./") else glob, 0, "")
+        line = line_of(cleaned(glob), 0, "")
         if line is None or glob.startswith("!"):
             raise ValueError(f"on_change: a pattern that matches nothing: {glob!r}")
         bases = ["/"] if line.glob.depth == "anywhere" else ["/", *roots]

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from typing import Any, NoReturn
 from reloaderd.errors import ReloaderdError
 from reloaderd.kernel.spawn import given_environment
 from reloaderd.options import watch_parser
-from reloaderd.parsers import Each
+from reloaderd.parsers import Each, nearest
 from reloaderd.program.argv import this_program
 
 NOT_HERE = frozenset({"help", "shell", "chdir"})
@@ -114,8 +113,8 @@ def options_of(options: Mapping[str, Any], who: str) -> list[str]:
 
 def _meant(key: str, known: Iterable[str]) -> str:
     names = [name for one in known for name in (one, one.removeprefix("no_"))]
-    near = difflib.get_close_matches(key, names, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(key, names)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _words(who: str, key: str, action: argparse.Action, value: Any, denied: bool) -> list[str]:

@@ -465,12 +465,7 @@ class Daemon:
         self.finished = self.ended = True
         if self in Daemon.running:
             Daemon.running.remove(self)
-        for _ in range(100):  # what keeps forking may need more than one look
-            left = procfs.marked(self.place.mark)
-            if not left:
-                break
-            for pid in left:
-                procfs.kill(pid)
+        procfs.clear_away(self.place.mark)
         if self.terminal is not None:
             self.terminal.close()
         else:

@@ -218,6 +218,16 @@ def kill(pid: int, signum: int = signal.SIGKILL) -> None:
         os.close(pidfd)
 
 
+def clear_away(mark: str) -> None:
+    """Kill all that carries the mark; what keeps forking may need more than one look."""
+    for _ in range(100):
+        left = marked(mark)
+        if not left:
+            break
+        for pid in left:
+            kill(pid)
+
+
 def show(which: Iterable[int]) -> str:
     """The processes as an indented tree, for people who read a failure."""
     known = stats()

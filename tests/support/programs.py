@@ -117,12 +117,7 @@ class Program:
 
     def end(self) -> None:
         """Make an end of all that was started here."""
-        for _ in range(100):
-            left = procfs.marked(self.place.mark)
-            if not left:
-                break
-            for pid in left:
-                procfs.kill(pid)
+        procfs.clear_away(self.place.mark)
         if self.terminal is not None:
             self.terminal.close()
         else:

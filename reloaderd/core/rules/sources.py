@@ -69,7 +69,7 @@ class Options:
             self.openers[relative] = (line, leads_on or before)
 
 
-def _cleaned(glob: str) -> str:
+def cleaned(glob: str) -> str:
     """`./name` is what a person types for `/name`: in the root itself."""
     return "/" + glob[2:] if glob.startswith("./") else glob
 
@@ -77,7 +77,7 @@ def _cleaned(glob: str) -> str:
 def _pattern_lines(patterns: Sequence[Pattern]) -> Iterator[Line]:
     for number, pattern in enumerate(patterns):
         rule = f"{'--filter' if pattern.include else '--ignore'} {pattern.glob}"
-        line = line_of(_cleaned(pattern.glob), number, pattern.origin, rule)
+        line = line_of(cleaned(pattern.glob), number, pattern.origin, rule)
         if line is not None:
             include = line.include != pattern.include
             yield line._replace(include=include, action=FILTER if pattern.include and include else "")
@@ -85,7 +85,7 @@ def _pattern_lines(patterns: Sequence[Pattern]) -> Iterator[Line]:
 
 def _on_lines(ons: Sequence[On], first: int) -> Iterator[Line]:
     for number, on in enumerate(ons, first):
-        line = line_of(_cleaned(on.glob), number, on.origin, f"--on {on.glob}={_action_text(on)}")
+        line = line_of(cleaned(on.glob), number, on.origin, f"--on {on.glob}={_action_text(on)}")
         if line is not None:
             yield line._replace(include=on.action != "ignore", action=on.action, signum=on.signum)
 
