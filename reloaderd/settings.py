@@ -106,3 +106,30 @@ class DoctorSettings(NamedTuple):
     service: ServiceSettings
     backend: str = "auto"
     json: bool = False
+
+
+class Elsewhere(NamedTuple):
+    """A configuration file that a service is to read where it is: by these words after `watch`, said in the
+    directory `cwd`, with these variables.
+    """
+
+    config: str
+    words: tuple[str, ...]
+    cwd: str
+    environ: tuple[tuple[str, str], ...]
+
+
+class UnitSettings(NamedTuple):
+    """What `service` is to do: `act` is install, list or remove.
+
+    What is installed is a `configuration` (a text) with the variables that were `added` to it, or one that is
+    `elsewhere`; `again` if one of this name may be there.
+    """
+
+    act: str
+    name: str = ""
+    configuration: str = ""
+    added: tuple[str, ...] = ()
+    elsewhere: Elsewhere | None = None
+    again: bool = False
+    json: bool = False

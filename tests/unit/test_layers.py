@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
         "options",
         "parsers",
         "paths",
+        "units",
         "values",
         "wording",
     },
@@ -95,6 +96,7 @@ NOT_WHEN_IDLE = {
         "reloaderd.program",
         "reloaderd.doctor",
         "reloaderd.excerpt",
+        "reloaderd.units",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
@@ -266,7 +268,8 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     optional |= {
         name
         for name in wanted
-        if name.startswith(("config", "doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+        if name.startswith(("config", "doctor", "program", "contrib", "units"))
+        or f"reloaderd.{name}" in NOT_WHEN_IDLE
     }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(
