@@ -93,12 +93,11 @@ def _told(wanted: UnitSettings, unit: str, own: bool) -> str:
     name = wanted.name
     read = wanted.elsewhere.config if wanted.elsewhere else places.config_path(name)
     added = wanted.added or (tuple(key for key, _ in wanted.elsewhere.environ) if wanted.elsewhere else ())
-    where = "it" if not wanted.elsewhere else "the unit"
     lines = [f"{name} runs, and starts with the machine.", f"  configuration  {places.shown(read)}"]
     if own:
         lines.append(f"  unit           {places.shown(places.unit_path(name))}")
     if added:
-        lines.append(f"  {' and '.join(added)} as they are here are in {where}: the command is found as here")
+        lines.append(f"  environment    {' and '.join(added)} as here, so that it finds the same programs")
     lines += [
         f"  state          systemctl --user status {unit}",
         f"  log            journalctl --user -f -u {unit}",
