@@ -97,7 +97,7 @@ NOT_WHEN_IDLE = {
         "reloaderd.excerpt",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
-    *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
+    *("reloaderd.kernel.dry", "reloaderd.kernel.listeners", "reloaderd.kernel.notify"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
