@@ -66,15 +66,18 @@ class Notifier:
     """
 
     def __init__(self, address: str) -> None:
-        """Raises OSError where there is no descriptor to be had."""
+        """Opens nothing yet."""
         # a path as it is, with what is no UTF-8 in it
         self._address = os.fsencode("\0" + address[1:] if address.startswith("@") else address)
         self._usable = address[:1] in ("/", "@")
         self._socket: Any = None
         self._waiting: list[tuple[bytes, list[int]]] = []
-        self._epoll = select.epoll()
+        self._epoll: select.epoll | None = None
 
     def fileno(self) -> int:
+        """Raises OSError where there is no descriptor to be had."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
         return self._epoll.fileno()
 
     def send(self, message: str, descriptors: Sequence[int] = ()) -> bool:
@@ -112,13 +115,15 @@ class Notifier:
     def close(self) -> None:
         """Send what waits, if there is room within `PATIENCE_MS`."""
         if self._waiting:
-            select.select([self._epoll], (), (), PATIENCE_MS / 1000)
+            select.select([self], (), (), PATIENCE_MS / 1000)
             self.read()
         for _, copies in self._waiting:
             _close(copies)
         self._waiting.clear()
         self._disconnect()
-        self._epoll.close()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
 
     def _try(self, data: bytes, descriptors: Sequence[int]) -> bool | None:
         """Whether it was sent; None where there is no room for it now."""
@@ -157,8 +162,10 @@ class Notifier:
 
     def _watch(self) -> None:
         """Be readable when there is room, as long as something waits for it."""
-        if self._socket is None:
+        if self._socket is None or (self._epoll is None and not self._waiting):
             return
+        self.fileno()
+        assert self._epoll is not None
         with suppress(FileExistsError, FileNotFoundError):
             if self._waiting:
                 self._epoll.register(self._socket.fileno(), select.EPOLLOUT)
