@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "loop", "processes"},
+    {"answers", "loop", "processes", "servicemanager"},
     {
         "assembly",
         "config",
@@ -72,6 +72,7 @@ SIBLINGS = {
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -100,6 +101,8 @@ NOT_WHEN_IDLE = {
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
+    *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
+    *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
