@@ -54,6 +54,8 @@ def document(
         "chdir": service.chdir or cwd,
         **{key: value for key, value in given.items() if key not in ("paths", "chdir")},
     }
+    if "listen" in values:
+        values["listen"] = list(service.listen)
     if "env_file" in values:
         values["env_file"] = os.path.normpath(os.path.join(cwd, values["env_file"]))
     env = {**values.pop("env", {}), **added}

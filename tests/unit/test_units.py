@@ -23,6 +23,7 @@ SERVICE = [
     *("--debounce", "0.5", "--no-modules", "--env", "A=1", "--env", "PATH=/x=y", "--env", "A=two words"),
     *("--stop-signal", "QUIT", "--stop-timeout", "1min", "--kill", "group", "--on-exit", "restart"),
     *("--restart-status", "none", "--gate", "syntax", "--chdir", "sub", "--env-file", "some.env"),
+    *("--listen", "8000", "--listen", "[::1]:0", "--listen", "sub/web.sock"),
     *("-f", "*.py", "-f", "docs/**", "-i", "*_test.py", "-i", "!keep_test.py"),
 ]
 
