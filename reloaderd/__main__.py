@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reloaderd.errors import ReloaderdError
 
 if TYPE_CHECKING:
+    from reloaderd.servicemanager import ServiceManager
     from reloaderd.settings import ConfigSettings, Settings
 
 EX_SOFTWARE = 70
@@ -49,14 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Does not return when reloaderd is to die of the signal that ended it.
     """
     signum = 0
+    manager = _service_manager()
     try:
-        status, signum = _run(sys.argv[1:] if argv is None else argv)
+        status, signum = _run(sys.argv[1:] if argv is None else argv, manager)
     except ReloaderdError as error:
-        status = _complain(error)
+        status = _complain(error, manager)
     except KeyboardInterrupt:
         status, signum = 130, 2  # SIGINT, before the loop answers to it
     except Exception:
-        status = _confess()
+        status = _confess(manager)
+    if manager is not None:
+        manager.close()
     if signum:
         from reloaderd.kernel.signals import die_of
 
@@ -64,11 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(argv: Sequence[str]) -> tuple[int, int]:
+def _service_manager() -> ServiceManager | None:
+    """The one that started us, if it wants to be told."""
+    from os import environ
+
+    if "NOTIFY_SOCKET" not in environ:
+        return None
+    from reloaderd.servicemanager import ServiceManager
+
+    return ServiceManager.of(environ)
+
+
+def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]:
     """The exit status, and the signal to die of instead or 0."""
     _occupy_standard_descriptors()
     from reloaderd import cli
-    from reloaderd.settings import DoctorSettings
+    from reloaderd.settings import DoctorSettings, UnitSettings
 
     wanted = cli.parse(argv)
     if isinstance(wanted, cli.Said):
@@ -77,6 +92,10 @@ def _run(argv: Sequence[str]) -> tuple[int, int]:
         from reloaderd.doctor.visit import visit
 
         return _say(*visit(wanted)), 0
+    if isinstance(wanted, UnitSettings):
+        from reloaderd.units.acts import act
+
+        return _say(*act(wanted)), 0
     del cli
     _forget(NEEDED_ONCE)
     from reloaderd.console import Console
@@ -85,9 +104,9 @@ def _run(argv: Sequence[str]) -> tuple[int, int]:
     config = wanted.config
     console = Console(wanted.console, named=config is not None)
     if config is None:
-        status, signum = run(wanted, console)
+        status, signum = run(wanted, console, None, manager)
     else:
-        status, signum = run(wanted, console, lambda: _read_again(config))
+        status, signum = run(wanted, console, lambda: _read_again(config), manager)
     return status, signum
 
 
@@ -151,16 +170,22 @@ def _forget_output() -> None:
     os.close(null)
 
 
-def _complain(error: ReloaderdError) -> int:
-    from reloaderd.console import escaped
+def _complain(error: ReloaderdError, manager: ServiceManager | None) -> int:
+    from reloaderd.core.escaping import escaped
+
+    if manager is not None:
+        manager.complain(error.lines)
 
     for line in error.lines:
         _print_error(escaped(f"reloaderd: {line}"))
     return error.exit_code
 
 
-def _confess() -> int:
+def _confess(manager: ServiceManager | None) -> int:
     import traceback
+
+    if manager is not None:
+        manager.complain(["a bug in reloaderd: the journal has more"])
 
     _print_error(traceback.format_exc().rstrip("\n"))
     _print_error("reloaderd: this is a bug in reloaderd: please report it with the lines above")
