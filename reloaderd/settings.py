@@ -91,13 +91,31 @@ class ConfigSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds."""
+    """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds.
+
+    `name` is what it is called, `""` where nobody is to talk to it; `named`: a person gave it that name.
+    """
 
     services: tuple[ServiceSettings, ...]
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
     poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too
     config: ConfigSettings | None = None
+    name: str = ""
+    named: bool = False
+
+
+class Identity(NamedTuple):
+    """The reloaderd that runs: its name among those of this user, its process, and where it was started.
+
+    `config` is the path of its configuration file or empty, `begun` the instant of its start.
+    """
+
+    name: str = ""
+    pid: int = 0
+    directory: str = ""
+    config: str = ""
+    begun: float = 0.0
 
 
 class DoctorSettings(NamedTuple):
@@ -106,3 +124,14 @@ class DoctorSettings(NamedTuple):
     service: ServiceSettings
     backend: str = "auto"
     json: bool = False
+
+
+class ControlSettings(NamedTuple):
+    """What is asked of a reloaderd that runs: `name` is whom, None where that is to be found out.
+
+    `last` is how many runs of each service to tell of."""
+
+    command: str
+    name: str | None = None
+    json: bool = False
+    last: int = 10

@@ -46,7 +46,11 @@ def runtime_directory() -> str:
     for name in os.listdir(directory):
         pid = name.removeprefix("agent-").partition("-")[0]
         # one that lives is not woken by a question, unless it is in a namespace where its number is another
-        if name.startswith("agent-") and not os.path.exists(f"/proc/{pid}"):
+        if (
+            name.startswith("agent-")
+            and not os.path.exists(f"/proc/{pid}")
+            and not os.path.isdir(os.path.join(directory, name))
+        ):
             _remove_stale(os.path.join(directory, name))
     return directory
 
