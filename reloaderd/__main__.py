@@ -94,10 +94,17 @@ def _control(settings: Any) -> int:
     return visit(settings, _say)
 
 
+def _explain(settings: Any) -> int:
+    from reloaderd.control.explain import visit
+
+    return visit(settings, _say)
+
+
 _CARRIED_OUT_BY: dict[str, Callable[[Any], int]] = {
     "Said": _answer,
     "DoctorSettings": _doctor,
     "ControlSettings": _control,
+    "ExplainSettings": _explain,
 }
 """By what the command line was read as: what does it, and returns the exit status."""
 

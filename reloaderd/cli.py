@@ -12,7 +12,7 @@ from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
 from reloaderd.parsers import HelpWanted, Parser, nearest
-from reloaderd.settings import ConfigSettings, ControlSettings, DoctorSettings, Settings
+from reloaderd.settings import ConfigSettings, ControlSettings, DoctorSettings, ExplainSettings, Settings
 from reloaderd.wording import words
 
 OVERVIEW = """\
@@ -22,6 +22,7 @@ usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
        reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
        reloaderd status | restart | stop | pause | resume | why | events [NAME]
+       reloaderd explain [OPTIONS] PATH
        reloaderd COMMAND --help
        reloaderd --version
 
@@ -57,7 +58,7 @@ class Said(NamedTuple):
     status: int
 
 
-Wanted = Settings | DoctorSettings | ControlSettings | Said
+Wanted = Settings | DoctorSettings | ControlSettings | ExplainSettings | Said
 
 
 def parse(argv: Sequence[str]) -> Wanted:
@@ -162,6 +163,24 @@ def _control(command: str, argv: list[str]) -> ControlSettings:
     return ControlSettings(command, names[0] if names else None, **assembly.fields(ControlSettings, given))
 
 
+def _explain(argv: list[str]) -> ExplainSettings:
+    from reloaderd.control.options import explain_parser
+
+    parser = explain_parser()
+    given, rest = _parsed(parser, argv)
+    _check_for_options([word for word in rest if word != "--"], parser, others=watch_parser())
+    found = [word for word in rest if word != "--"]
+    if len(found) != 1 or not found[0]:
+        what = f"one PATH at a time: {words(found)}" if found else "PATH is missing"
+        raise ReloaderdError(what, "reloaderd explain PATH")
+    path = paths.absent(found[0], paths.working_directory())
+    is_dir = os.path.isdir(path) and not os.path.islink(path)
+    name, json = given.pop("name", None), given.pop("json", False)
+    if name is not None and given:
+        raise ReloaderdError("--name and options of what to watch contradict each other", "leave one out")
+    return ExplainSettings(path, os.path.realpath(path), is_dir, given, name, json)
+
+
 def _parsed(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The values of the options, and the words that are left over.  Raises HelpWanted."""
     try:
@@ -237,6 +256,7 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
 SUBCOMMANDS: dict[str, Callable[[list[str]], Wanted]] = {
     "watch": _watch,
     "doctor": _doctor,
+    "explain": _explain,
     **{name: partial(_control, name) for name in CONTROL},
 }
 """What reads the words after each."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 AUTO = None
 """The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
@@ -40,6 +41,14 @@ class RuleSettings(NamedTuple):
     default_ignores: bool = True
     ext_origin: str = COMMAND_LINE
 
+    def without_origins(self) -> RuleSettings:
+        """What they say, wherever it stands."""
+        return self._replace(
+            patterns=tuple(one._replace(origin="") for one in self.patterns),
+            on=tuple(one._replace(origin="") for one in self.on),
+            ext_origin="",
+        )
+
 
 class ServiceSettings(NamedTuple):
     """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds.
@@ -66,6 +75,11 @@ class ServiceSettings(NamedTuple):
     skip_unchanged: bool = False
     config: str | None = None
     dry_run: bool = False
+
+    def same_as(self, other: ServiceSettings) -> bool:
+        """Whether they ask for the same; where a rule stands makes no difference."""
+        rules = self.rules.without_origins()
+        return self._replace(rules=rules) == other._replace(rules=other.rules.without_origins())
 
 
 class ConsoleSettings(NamedTuple):
@@ -135,3 +149,17 @@ class ControlSettings(NamedTuple):
     name: str | None = None
     json: bool = False
     last: int = 10
+
+
+class ExplainSettings(NamedTuple):
+    """The path that is asked about: absolute, and `real` without symlinks.
+
+    `name` is whom, None for all that run.  `given` are the options that say which rules to go by instead.
+    """
+
+    path: str
+    real: str
+    is_dir: bool
+    given: Mapping[str, Any]
+    name: str | None = None
+    json: bool = False

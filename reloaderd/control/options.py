@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from reloaderd import values
+from reloaderd.options import add_what_to_watch
 from reloaderd.parsers import Group, Help, Parser, new_parser
 
 
@@ -66,6 +67,38 @@ COMMANDS = {
         "  reloaderd events shop | jq .event",
     ),
 }
+
+
+EXPLAIN = """\
+Tells what a change of PATH would do and by which rule, by what it is watched or
+why it is not, whether the command has loaded it, and whether a change of it
+waits. It asks the reloaderd that runs; where none does that is concerned, or with
+options that say what to watch, it goes by the configuration file of this
+directory or by these options, as `watch` would."""
+
+EXPLAIN_EXAMPLES = """\
+examples:
+  reloaderd explain src/app.py
+      would a change of it restart anything
+  reloaderd explain build/ -i '/docs/'
+      by these options, whatever runs
+
+Exit status: 0; 1 when one that runs does not answer; 2 when the command line is
+wrong; 3 when none of that NAME runs. GLOB is a pattern as in .gitignore."""
+
+
+def explain_parser() -> Parser:
+    """The parser for what follows `explain`; a PATH is what it leaves over."""
+    parser = new_parser("explain", "", EXPLAIN, EXPLAIN_EXAMPLES)
+    parser.usage = "reloaderd explain [OPTIONS] PATH"
+    whom = Group(parser, "whom to ask")
+    whom.value("-n, --name NAME", values.name, "the reloaderd of this NAME (default: all that run)")
+    whom.value("-c, --config FILE", str, "none: go by this file")
+    add_what_to_watch(Group(parser, "none: go by these options, for the current directory"))
+    group = Group(parser, "output")
+    group.flag("--json", "print what came over the wire, one JSON object a line")
+    group.flag("-h, --help", "show this help", action=Help)
+    return parser
 
 
 def control_parser(name: str) -> Parser:

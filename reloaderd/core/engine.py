@@ -164,6 +164,8 @@ class Engine:
         found = difference(meant, then)
         commands = self._configuration.taken(event, found)
         self._read_at = now
+        for name in then.keys() & self.services.keys() - {*found.changed, *self._next}:
+            self.services[name].renumber(then[name])
         for name in (*found.changed, *found.added, *found.removed):
             leaves = name in self._next or name not in self.services
             self._next[name] = then.get(name)

@@ -229,6 +229,11 @@ class Service:
         self._since = now
         return self.gate.stop() + self.supervisor.change(now)
 
+    def renumber(self, settings: ServiceSettings) -> None:
+        """The same settings, which may stand on other lines of the configuration file by now."""
+        self.settings = settings
+        self.watcher.rules.renumber(settings.rules)
+
     def set_paused(self, on: bool, now: float) -> list[Command]:
         """Hold every batch from now on, or let go of what is held."""
         if self.pause.on and not on:  # it did not take that long

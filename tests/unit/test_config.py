@@ -147,11 +147,15 @@ def test_every_key(here: Path) -> None:
         (f"{here}/src", f"{here}/lib"),
         RuleSettings(
             ("py", "html"),
-            (Pattern("a*", True, FILE), Pattern("!c", True, FILE), Pattern("b", False, FILE)),
-            (On("*.css", "ignore", origin=FILE), On("a=b", "signal", signal.SIGHUP, FILE)),
+            (
+                Pattern("a*", True, f"{FILE}:12"),
+                Pattern("!c", True, f"{FILE}:12"),
+                Pattern("b", False, f"{FILE}:13"),
+            ),
+            (On("*.css", "ignore", origin=f"{FILE}:28"), On("a=b", "signal", signal.SIGHUP, f"{FILE}:29")),
             False,
             False,
-            FILE,
+            f"{FILE}:11",
         ),
         debounce=0.05,
         follow_links=True,
@@ -261,8 +265,9 @@ def test_cf07_patterns_actions_and_variables_come_after_those_of_the_file(here: 
     )
     assert [pattern.glob for pattern in one.rules.patterns] == ["a", "b", "c", "d"]
     assert [on.glob for on in one.rules.on] == ["x", "y"]
-    assert [pattern.origin for pattern in one.rules.patterns] == [FILE, FILE, "command line", "command line"]
-    assert [on.origin for on in one.rules.on] == [FILE, "command line"]
+    origins = [pattern.origin for pattern in one.rules.patterns]
+    assert origins == [f"{FILE}:4", f"{FILE}:3", "command line", "command line"]
+    assert [on.origin for on in one.rules.on] == [f"{FILE}:5", "command line"]
     assert dict(one.environ) == {"A": "table", "B": "cli-file", "C": "cli", "D": "file"}
 
 
