@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "doctor",
         "envfile",
         "excerpt",
+        "journaling",
         "options",
         "parsers",
         "paths",
@@ -101,6 +102,7 @@ NOT_WHEN_IDLE = {
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
     *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
+    *("reloaderd.journaling", "reloaderd.kernel.journal"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
