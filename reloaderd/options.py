@@ -196,7 +196,8 @@ def _add_output(group: Group) -> None:
     )
     group.value(
         "--log-format FORMAT",
-        values.choice("text", "json"),
-        "text, or json: one object a line (default: text)",
+        values.choice("auto", "text", "json", "journal"),
+        "text; json: one object a line; journal: entries with fields in the journal of systemd (default: "
+        "auto, journal where stderr goes there and else text)",
     )
     group.flag("-h, --help", "show this help", action=Help)
