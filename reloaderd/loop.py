@@ -65,7 +65,7 @@ def run(
     try:
         with (
             Control(settings.name, settings.named, console.report) as control,
-            Processes(control.report) as processes,
+            Processes(control.report, manager) as processes,
         ):
             processes.start(settings.services)
             with (
