@@ -85,7 +85,7 @@ def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]
     """The exit status, and the signal to die of instead or 0."""
     _occupy_standard_descriptors()
     from reloaderd import cli
-    from reloaderd.settings import DoctorSettings
+    from reloaderd.settings import DoctorSettings, UnitSettings
 
     wanted = cli.parse(argv)
     if isinstance(wanted, cli.Said):
@@ -94,6 +94,10 @@ def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]
         from reloaderd.doctor.visit import visit
 
         return _say(*visit(wanted)), 0
+    if isinstance(wanted, UnitSettings):
+        from reloaderd.units.acts import act
+
+        return _say(*act(wanted)), 0
     del cli
     _forget(NEEDED_ONCE)
     from reloaderd.loop import run

@@ -11,7 +11,7 @@ from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
 from reloaderd.parsers import HelpWanted, Parser, nearest
-from reloaderd.settings import ConfigSettings, DoctorSettings, Settings
+from reloaderd.settings import ConfigSettings, DoctorSettings, Settings, UnitSettings
 from reloaderd.wording import words
 
 OVERVIEW = """\
@@ -20,6 +20,8 @@ reloaderd keeps a command running and restarts it when the files it depends on c
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
        reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
+       reloaderd service install NAME [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd service list | remove NAME
        reloaderd watch --help
        reloaderd --version
 
@@ -31,10 +33,14 @@ and to see what would be watched, what is ignored, and whether the limits suffic
 
     reloaderd doctor src
 
+and to keep it running from now on, after your log-out and a reboot too:
+
+    reloaderd service install web src -- python app.py
+
 All options, with more examples: reloaderd watch --help
 """
 
-SUBCOMMANDS = ("watch", "doctor")
+SUBCOMMANDS = ("watch", "doctor", "service")
 
 USAGE = "reloaderd watch [PATH ...] -- COMMAND [ARG ...]"
 
@@ -48,7 +54,7 @@ class Said(NamedTuple):
     status: int
 
 
-def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
+def parse(argv: Sequence[str]) -> Settings | DoctorSettings | UnitSettings | Said:
     """What the arguments after the program's name ask for.
 
     Raises `ReloaderdError` (exit status 2) for anything that is not right about them or about the
@@ -64,6 +70,10 @@ def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
     if first not in SUBCOMMANDS:
         raise _no_subcommand(first)
     try:
+        if first == "service":
+            from reloaderd.units import options
+
+            return options.parse(argv[1:], _watch)
         return _doctor([*argv[1:]]) if first == "doctor" else _watch([*argv[1:]])
     except HelpWanted as wanted:
         return Said(str(wanted), 0)
@@ -72,7 +82,7 @@ def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
 def _no_subcommand(word: str) -> ReloaderdError:
     if word.startswith("-"):
         return ReloaderdError(f"unknown option {word}", f"options come after watch: {USAGE}")
-    near = nearest(word, SUBCOMMANDS)
+    near = nearest(word, [one for one in SUBCOMMANDS if abs(len(one) - len(word)) < 3])
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
@@ -205,6 +215,8 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
         command = assembly.shell(command)
     if "chdir" in given:
         given["chdir"] = paths.directory(given["chdir"], cwd)
+    if "listen" in given:
+        given["listen"] = assembly.addresses(given["listen"], cwd)
     environ = assembly.environ(given)
     service = assembly.service(given, command, paths.roots(roots, cwd), environ)
     return assembly.settings(given, (service,))
