@@ -32,8 +32,8 @@ MENDS = {
 }
 
 STORED = re.compile(r"[^:+]*\+[0-9]+")
-"""The names under which the service manager keeps ours; no NAME of a service has a +.  Each is another, as all
-of one name are taken out together (sd_notify(3))."""
+"""The names under which the service manager keeps ours; no NAME of a service has a +.  Each is another, as
+all of one name are taken out together (sd_notify(3))."""
 
 Say = Callable[[Mapping[str, str], Sequence[int]], object]
 Handed = Sequence[tuple[int, str]]
@@ -57,6 +57,8 @@ class Handover:
         self._say = say
         self._stored = [one for one in inherited if STORED.fullmatch(one.name)]
         self._inherited = [one for one in inherited if one not in self._stored]
+        for one in self._stored:
+            one.own()
         self._stays = say is not None and os.environ.get("FDSTORE", "0") != "0"
         self._opened: dict[Key, Bound] = {}
         self._plan: dict[str, list[Bound]] = {}  # what the services get that are wanted by now
@@ -78,7 +80,6 @@ class Handover:
         keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
         self._open([key for key in keys if key not in self._opened])
         for one in self._stored:
-            one.own()
             self._forget(one)
         self._stored.clear()
         self._plan = {
@@ -111,7 +112,6 @@ class Handover:
                 same = one.address.rpartition(":")[0] == key.address.rpartition(":")[0]
             if same and not one.deaf:
                 self._stored.remove(one)
-                one.own()
                 return one
         return None
 

@@ -518,9 +518,7 @@ def store(place: Place) -> Iterator[Store]:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("where", ["127.0.0.1:0", "./web.sock"])
-def test_sockets_outlive_reloaderd(
-    where: str, end: int, store: Store, place: Place, serve: Serve
-) -> None:
+def test_sockets_outlive_reloaderd(where: str, end: int, store: Store, place: Place, serve: Serve) -> None:
     first = serve(f"--listen={where}", environ=store.environ())
     [address] = addresses(first)
     variables = listen_variables(first.named("started")[0]["pid"])
