@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from reloaderd.errors import ReloaderdError
 
 if TYPE_CHECKING:
+    from reloaderd.console import Console
+    from reloaderd.journaling import JournalConsole
     from reloaderd.servicemanager import ServiceManager
-    from reloaderd.settings import ConfigSettings, Settings
+    from reloaderd.settings import ConfigSettings, ConsoleSettings, Settings
 
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
@@ -98,16 +100,36 @@ def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]
         return _say(*act(wanted)), 0
     del cli
     _forget(NEEDED_ONCE)
-    from reloaderd.console import Console
     from reloaderd.loop import run
 
     config = wanted.config
-    console = Console(wanted.console, named=config is not None)
+    console = _console(wanted.console, named=config is not None)
     if config is None:
         status, signum = run(wanted, console, None, manager)
     else:
         status, signum = run(wanted, console, lambda: _read_again(config), manager)
     return status, signum
+
+
+def _console(settings: ConsoleSettings, named: bool) -> Console | JournalConsole:
+    if settings.log_format == "journal" or (settings.log_format == "auto" and _in_the_journal()):
+        from reloaderd.journaling import JournalConsole
+
+        return JournalConsole(settings, named=named)
+    from reloaderd.console import Console
+
+    return Console(settings, named=named)
+
+
+def _in_the_journal() -> bool:
+    """Whether stderr is a stream to the journal."""
+    from os import environ
+
+    if "JOURNAL_STREAM" not in environ:
+        return False
+    from reloaderd.kernel.journal import is_journal
+
+    return is_journal(environ["JOURNAL_STREAM"])
 
 
 def _read_again(config: ConfigSettings) -> Settings:
@@ -195,6 +217,10 @@ def _confess(manager: ServiceManager | None) -> int:
 def _print_error(text: str) -> None:
     if sys.stderr is None:  # it was closed when we were started; print would take stdout then
         return
+    if _in_the_journal():
+        from reloaderd.kernel.journal import ERROR, prefixed
+
+        text = prefixed(text, ERROR)
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # its reader has gone: nobody to tell

@@ -61,7 +61,7 @@ def run(
     """
     ready = False
     try:
-        with Processes(console.report) as processes:
+        with Processes(console.report, manager) as processes:
             processes.start(settings.services)
             with (
                 Signals() as signals,
