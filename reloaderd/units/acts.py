@@ -74,7 +74,8 @@ def _start(unit: str) -> None:
     if status:
         (state,) = manager.properties([unit], ["InvocationID", "StatusText"])
         why = manager.last_words(unit, state.get("InvocationID", "")) or state.get("StatusText") or said
-        mend = f"nothing is installed; all it said: journalctl --user -u {unit}"
+        why = re.sub(r"^(?:reloaderd|\[reloaderd[^]]*\] \w+): ", "", why)
+        mend = f"so all is as it was before; what it said: journalctl --user -u {unit}"
         raise ReloaderdError(f"it does not start: {why}", mend, 1)
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support.machine import USER, Machine
+from tests.support.machine import USER
 from tests.support.places import REPOSITORY
 from tests.systemd.user import HOME, PROJECT, UNIT, VENV, User
 
@@ -196,13 +196,3 @@ def test_where_no_systemd_runs(path: str) -> None:
     )
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "run reloaderd watch" in done.stderr, done.stderr
-
-
-def test_verified(machine: Machine) -> None:
-    """`systemd-analyze verify` has nothing to say about the units."""
-    for unit in (REPOSITORY / "systemd").iterdir():
-        program = machine.at("/usr/local/bin/reloaderd")
-        if not program.exists():
-            program.symlink_to("/bin/true")
-        assert machine.run("systemd-analyze", "--user", "verify", "--man=no", unit) == ""
-    program.unlink()
