@@ -108,13 +108,17 @@ def _doctor(settings: Any) -> int:
 def _control(settings: Any) -> int:
     from reloaderd.control.visit import visit
 
-    return visit(settings, _say)
+    try:
+        return visit(settings, _write)
+    except BrokenPipeError:  # `reloaderd events | head -1` read enough
+        _forget_output()
+        return 0
 
 
 def _explain(settings: Any) -> int:
     from reloaderd.control.explain import visit
 
-    return visit(settings, _say)
+    return _say(*visit(settings))
 
 
 def _service(settings: Any) -> int:
@@ -199,20 +203,28 @@ def _occupy_standard_descriptors() -> None:
 
 def _say(text: str, status: int = 0, error: bool = False) -> int:
     """Print on stdout, or where it is about an `error` on stderr; returns `status`."""
+    try:
+        _write(text, error)
+    except BrokenPipeError:  # `reloaderd --help | head -1` read enough
+        _forget_output()
+    return status
+
+
+def _write(text: str, error: bool = False) -> None:
+    """Write it at once.  Raises BrokenPipeError where nobody reads any more."""
     stream = sys.stderr if error else sys.stdout
     if stream is None:  # it was closed when we were started
-        return status
+        return
     try:
         # a name may have what the locale has not
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:  # `reloaderd --help | head -1` read enough
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
         _forget_output()
-    except OSError as error:
-        _forget_output()
-        raise ReloaderdError(f"cannot write: {(error.strerror or '').lower()}", exit_code=1) from None
-    return status
+        raise ReloaderdError(f"cannot write: {(fault.strerror or '').lower()}", exit_code=1) from None
 
 
 def _forget_output() -> None:

@@ -2,6 +2,8 @@
 
 Facts
 - Who listens can be known without being asked: SO_PEERCRED of the connected socket (kernel.claim).
+- connect(2) waits for SO_SNDTIMEO while as many wait to be accepted as may; a socket that does not block, or
+  that Python gave a timeout, is told EAGAIN at once.
 - A process that is stopped (SIGSTOP) still has connections made to it by the kernel, and answers nothing.
 """
 
@@ -11,6 +13,7 @@ import json
 import os
 import select
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,18 +43,26 @@ class Failure(Exception):
 
 
 class Connection:
-    """One connection to the instance called `name`.  Raises OSError where nobody listens."""
+    """One connection to the instance called `name`.
+
+    Raises OSError where nobody listens, ReloaderdError where nobody answers.
+    """
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
         self._rest = b""
+        self.pid = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(PATIENCE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENCE), 0))
         try:
             self._socket.connect(path)
+            self._socket.settimeout(PATIENCE)
             self.pid, uid = claim.peer(self._socket)
             if uid not in (os.geteuid(), 0):
                 raise PermissionError(f"{path} is another user's")
+        except BlockingIOError:  # so many wait already
+            self._socket.close()
+            raise self._silent() from None
         except OSError:
             self._socket.close()
             raise
@@ -126,9 +137,8 @@ class Connection:
         return parameters
 
     def _silent(self) -> ReloaderdError:
-        return ReloaderdError(
-            f"{self.name} does not answer", f"is pid {self.pid} stopped?", exit_code=EX_FAILURE
-        )
+        who = f"is pid {self.pid} stopped?" if self.pid else "is it stopped?"
+        return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
 
 
 def connections() -> Iterator[Connection]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 from reloaderd import assembly, cli, paths
 from reloaderd.control import target
@@ -21,8 +20,8 @@ from reloaderd.settings import DoctorSettings, ExplainSettings, ServiceSettings
 NOT_CONCERNED = "does nothing: it is below no PATH"
 
 
-def visit(settings: ExplainSettings, say: Callable[[str], Any]) -> int:
-    """Do it, and `say` what was found; the exit status.  Raises ReloaderdError."""
+def visit(settings: ExplainSettings) -> tuple[str, int]:
+    """What was found, and the exit status.  Raises ReloaderdError."""
     answers = [] if settings.given else _ask(settings)
     concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
     if settings.name is None and not concerned:
@@ -30,15 +29,12 @@ def visit(settings: ExplainSettings, say: Callable[[str], Any]) -> int:
     elif settings.name is None:
         answers = concerned
     if settings.json:
-        for answer in answers:
-            say(json.dumps(answer) + "\n")
-        return 0
+        return "".join(json.dumps(answer) + "\n" for answer in answers), 0
     shown = Shortener(paths.working_directory())
     by_rules = "" if answers[0]["name"] else " (by the rules alone: none runs that is concerned)"
-    say(f"{escaped(shown.path(settings.path))}{by_rules}\n")
-    for line in _lines(answers, settings.path, shown):
-        say(f"  {escaped(line)}\n")
-    return 0
+    lines = [f"{shown.path(settings.path)}{by_rules}"]
+    lines += [f"  {line}" for line in _lines(answers, settings.path, shown)]
+    return "".join(f"{escaped(line)}\n" for line in lines), 0
 
 
 def _ask(settings: ExplainSettings) -> list[Fields]:
