@@ -13,32 +13,22 @@ import pexpect
 import pytest
 
 from reloaderd import cli
-
-TOP = Path(__file__).parents[2]
+from tests.support import wheels
+from tests.support.places import REPOSITORY
 
 LIMIT = 30
 """Seconds for a shell to answer: it takes a fraction of one."""
 
-PAGES = runpy.run_path(str(TOP / "docs" / "pages.py"))
+PAGES = runpy.run_path(str(REPOSITORY / "docs" / "pages.py"))
 
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prefix into which a wheel, made of a copy of the checkout, was installed."""
+    """A prefix into which a wheel of this checkout was installed."""
     place = tmp_path_factory.mktemp("installed")
-    copy = place / "checkout"
-    listing = ["git", "ls-files", "-coz", "--exclude-standard"]
-    names = os.fsdecode(subprocess.run(listing, cwd=TOP, capture_output=True, check=True).stdout)
-    for name in filter(None, names.split("\0")):
-        if (TOP / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((TOP / name).read_bytes())
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", place, copy], check=True)
-    (wheel,) = place.glob("*.whl")
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--ignore-installed", "--prefix", place / "prefix", wheel], check=True
-    )
+    wheel = wheels.build_own(place)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--ignore-installed", "--prefix", place / "prefix", wheel], check=True)
     return place / "prefix"
 
 
