@@ -49,6 +49,7 @@ SYSTEMD = (
 
 PROBES = {
     "django": [sys.executable, "-c", "import django"],
+    "varlink": [sys.executable, "-W", "ignore", "-c", "import varlink"],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],

@@ -100,7 +100,7 @@ def _told(wanted: UnitSettings, unit: str, own: bool) -> str:
     if added:
         lines.append(f"  environment    {' and '.join(added)} as here, so that it finds the same programs")
     lines += [
-        f"  state          systemctl --user status {unit}",
+        f"  state          reloaderd status {name}, reloaderd why {name}, systemctl --user status {unit}",
         f"  log            journalctl --user -f -u {unit}",
         f"  away with it   reloaderd service remove {name}",
     ]

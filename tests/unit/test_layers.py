@@ -65,7 +65,9 @@ SIBLINGS = {
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.claim": {"kernel.runtime"},
     "kernel.compiler": {"kernel.spawn"},
+    "kernel.control": {"kernel.claim", "kernel.varlink"},
     "kernel.digests": {"kernel.files"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
@@ -93,6 +95,13 @@ OF_EVERY_PYTHON = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("hashlib", "json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+    *("reloaderd.control", "reloaderd.kernel.varlink"),
+    *(
+        "reloaderd.core.accounts",
+        "reloaderd.core.control",
+        "reloaderd.core.explanation",
+        "reloaderd.core.interface",
+    ),
     *(
         "reloaderd.config",
         "reloaderd.core.diagnosis",
