@@ -149,6 +149,12 @@ def _configured(
     return settings._replace(name=name, named=called is not None)
 
 
+def _service(argv: list[str]) -> UnitSettings:
+    from reloaderd.units import options
+
+    return options.parse(argv, _watch)
+
+
 def _doctor(argv: list[str]) -> DoctorSettings:
     from reloaderd.doctor.options import doctor_parser
 
@@ -192,12 +198,6 @@ def _explain(argv: list[str]) -> ExplainSettings:
     if name is not None and given:
         raise ReloaderdError("--name and options of what to watch contradict each other", "leave one out")
     return ExplainSettings(path, os.path.realpath(path), is_dir, given, name, json)
-
-
-def _service(argv: list[str]) -> Wanted:
-    from reloaderd.units import options
-
-    return options.parse(argv, _watch)
 
 
 def _parsed(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -74,7 +74,7 @@ def _start(unit: str) -> None:
     if status:
         (state,) = manager.properties([unit], ["InvocationID", "StatusText"])
         why = manager.last_words(unit, state.get("InvocationID", "")) or state.get("StatusText") or said
-        why = re.sub(r"^(?:reloaderd|\[reloaderd[^]]*\] \w+): ", "", why)
+        why = re.sub(r"^(?:reloaderd: |(?:\S+: )?(?:warning|error): )", "", why)
         mend = f"so all is as it was before; what it said: journalctl --user -u {unit}"
         raise ReloaderdError(f"it does not start: {why}", mend, 1)
 
@@ -100,7 +100,7 @@ def _told(wanted: UnitSettings, unit: str, own: bool) -> str:
     if added:
         lines.append(f"  environment    {' and '.join(added)} as here, so that it finds the same programs")
     lines += [
-        f"  state          systemctl --user status {unit}",
+        f"  state          reloaderd status {name}, reloaderd why {name}, systemctl --user status {unit}",
         f"  log            journalctl --user -f -u {unit}",
         f"  away with it   reloaderd service remove {name}",
     ]

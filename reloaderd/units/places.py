@@ -79,7 +79,7 @@ def unit_text(name: str, elsewhere: Elsewhere | None) -> str:
     lines = [
         f"WorkingDirectory={_escaped(elsewhere.cwd)}\n",
         *(f"Environment={quoted([f'{key}={value}'], dollars=False)}\n" for key, value in elsewhere.environ),
-        f"ExecStart={quoted([*entry(), 'watch', *elsewhere.words])}\n",
+        f"ExecStart={quoted([*entry(), 'watch', '--name', name, *elsewhere.words])}\n",
     ]
     head = f"[Unit]\n{READS}{elsewhere.config}\n"
     return HEAD.format(name=name) + template.replace(STARTS, "".join(lines)).replace("[Unit]\n", head)

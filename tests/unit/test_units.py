@@ -86,7 +86,7 @@ def compared(settings: Settings, cwd: Path, path: str) -> Settings:
         chdir=service.chdir or str(cwd),
         environ=tuple(sorted({"PATH": path, **dict(service.environ)}.items())),
     )
-    return settings._replace(services=(service,), config=None, name="")
+    return settings._replace(services=(service,), config=None, name="", named=False)
 
 
 @pytest.mark.parametrize(
