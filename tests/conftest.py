@@ -42,6 +42,8 @@ OVERLAY = (
     " && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m"
 )
 
+WITH_PIP = "import sys, setuptools, wheel, pip; assert sys.version_info >= (3, 11)"
+
 SYSTEMD = (
     'test "$(id -u)" = 0 && test -x /lib/systemd/systemd && test -e /usr/lib/systemd/user/dbus.socket'
     " && command -v dbus-daemon nsenter setpriv useradd && grep ' cgroup2 ' /proc/mounts && " + OVERLAY
@@ -50,7 +52,7 @@ SYSTEMD = (
 PROBES = {
     "django": [sys.executable, "-c", "import django"],
     "varlink": [sys.executable, "-W", "ignore", "-c", "import varlink"],
-    "pip": ["/usr/bin/python3", "-c", "import sys, pip, setuptools, wheel; assert sys.version_info >= (3, 11)"],
+    "pip": ["/usr/bin/python3", "-c", WITH_PIP],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -30,11 +31,19 @@ def build(where: Path) -> None:
                 shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip = [*_builder(), "--quiet", "--disable-pip-version-check", "--no-deps"]
         done = subprocess.run([*pip, "-w", str(where), scratch], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     for name in NEEDED:
         _pack(metadata.distribution(name), where)
+
+
+def _builder() -> list[str]:
+    """The system's pip where it has what builds wheels; else ours, which fetches that."""
+    asked = ["/usr/bin/python3", "-c", "import setuptools, wheel, pip"]
+    if os.path.exists(asked[0]) and subprocess.run(asked, capture_output=True).returncode == 0:
+        return [asked[0], "-m", "pip", "wheel", "--no-build-isolation"]
+    return [sys.executable, "-m", "pip", "wheel"]
 
 
 def _pack(found: metadata.Distribution, where: Path) -> None:

@@ -58,9 +58,9 @@ def test_a_prefix_and_a_directory_of_a_package(installed: Machine, tmp_path: Pat
     installed.root(*environ, *MAKE, "install", *words)
     top = installed.at("/var/tmp/package/opt/it")
     assert (top / "bin/reloaderd").read_text().startswith(f"#!{PYTHON} -I\n")
-    assert "ExecStart=/opt/it/bin/reloaderd watch" in (
-        top / "lib/systemd/user/reloaderd@.service"
-    ).read_text()
+    assert (
+        "ExecStart=/opt/it/bin/reloaderd watch" in (top / "lib/systemd/user/reloaderd@.service").read_text()
+    )
     installed.root("mv", "/var/tmp/package/opt/it", "/opt/it")
     assert installed.run("/opt/it/bin/reloaderd", "--version").startswith("reloaderd ")
     installed.root("rm", "-rf", "/var/tmp/package")
@@ -76,7 +76,7 @@ def test_where_one_may_not_write(installed: Machine) -> None:
 def test_an_interpreter_that_others_cannot_run(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    (closed / "python3").write_text(f'#!/bin/sh\necho {closed}/python3\n')
+    (closed / "python3").write_text(f"#!/bin/sh\necho {closed}/python3\n")
     (closed / "python3").chmod(0o755)
     done = subprocess.run(
         [".ci/install", str(closed / "python3"), str(tmp_path / "to"), ""],
