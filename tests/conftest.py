@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "needs(*names): programs the test runs, or one of these: `root`, `users` and `mounts` (a namespace"
         " of one's own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file"
         " modes: root passes them unless setpriv is there), `systemd` (all that a machine of tests/systemd is"
-        " made of, as root)",
+        " made of, as root), `pip` (of the system's Python, with what builds wheels)",
     )
     config.addinivalue_line(
         "markers",
@@ -50,6 +50,7 @@ SYSTEMD = (
 PROBES = {
     "django": [sys.executable, "-c", "import django"],
     "varlink": [sys.executable, "-W", "ignore", "-c", "import varlink"],
+    "pip": ["/usr/bin/python3", "-c", "import sys, pip, setuptools, wheel; assert sys.version_info >= (3, 11)"],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],

@@ -74,7 +74,7 @@ def _start(unit: str) -> None:
     if status:
         (state,) = manager.properties([unit], ["InvocationID", "StatusText"])
         why = manager.last_words(unit, state.get("InvocationID", "")) or state.get("StatusText") or said
-        why = re.sub(r"^(?:reloaderd|\[reloaderd[^]]*\] \w+): ", "", why)
+        why = re.sub(r"^(?:reloaderd: |(?:\S+: )?(?:warning|error): )", "", why)
         mend = f"so all is as it was before; what it said: journalctl --user -u {unit}"
         raise ReloaderdError(f"it does not start: {why}", mend, 1)
 

@@ -261,3 +261,24 @@ def test_verified(machine: Machine) -> None:
     for unit in (REPOSITORY / "systemd").iterdir():
         assert machine.run("systemd-analyze", "--user", "verify", "--man=no", unit) == ""
     program.unlink()
+
+
+def test_what_happened_overnight(user: User) -> None:
+    """SD10: in the journal with fields, and by `reloaderd why`."""
+    user.install()
+    user.wait_run("one")
+    user.edit("two")
+    user.wait_run("two")
+    path = f"{HOME}/project/src/app.py"
+
+    def told() -> bool:
+        fields = {(one.get("RELOADERD_EVENT"), one.get("RELOADERD_RUN")) for one in user.records()}
+        return {("started", "1"), ("started", "2")} <= fields
+
+    user.wait(told, "both runs in the journal")
+    (changed,) = [one for one in user.records() if one.get("RELOADERD_EVENT") == "changed"]
+    assert changed["RELOADERD_SERVICE"] == "web" and changed["RELOADERD_PATH"] == path
+    assert changed["SYSLOG_IDENTIFIER"] == "reloaderd" and "\n" not in changed["MESSAGE"]
+    assert user.machine.run("journalctl", "--user", "-q", "-o", "cat", f"RELOADERD_PATH={path}")
+    assert "src/app.py" in user.run("reloaderd", "why", "web")
+    assert "web" in user.run("reloaderd", "status")
