@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PREFIX ?= /usr/local
+DESTDIR ?=
 BIN := $(VENV)/bin
 RECIPE := setup.cfg pyproject.toml .ci/venv
 PYTEST = -m pytest -q
@@ -10,7 +12,7 @@ TWO = -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check format bench bench-served clean
+.PHONY: help demo test soak check format bench bench-served install uninstall clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -48,6 +50,12 @@ bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 
 bench-served: $(VENV)/.demo ## measure from a save until it is served, and the requests refused meanwhile
 	$(BIN)/python -m benchmarks.served
+
+install: ## reloaderd for all users of this machine: PREFIX=/usr/local DESTDIR=
+	@.ci/install "$(PYTHON)" "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## remove what `make install` has installed there
+	@.ci/install --remove "$(PREFIX)" "$(DESTDIR)"
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -200,9 +200,21 @@ def test_no_descriptor_and_no_process_to_be_had(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def forking_and(signum: int) -> Callable[[], int]:
+    """A fork whose child sends itself a signal before it does anything else."""
+
+    def fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signum)
+        return pid
+
+    return fork
+
+
 def test_one_that_is_killed_before_it_is_executed_has_started(tmp_path: Path) -> None:
     """As far as anybody can tell: its end is told as any other."""
-    begin = Forking([(0, "x")], enter=lambda: os.kill(os.getpid(), signal.SIGKILL))
+    begin = Forking([(0, "x")], fork=forking_and(signal.SIGKILL))
     pid = spawn(["/bin/true"], str(tmp_path), {}, begin)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
@@ -211,7 +223,7 @@ def test_a_signal_that_comes_early_ends_it_and_reaches_no_handler_of_ours(tmp_pa
     file = tmp_path / "heard"
     former = signal.signal(signal.SIGTERM, lambda *_: file.touch())
     try:
-        begin = Forking([(0, "x")], enter=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        begin = Forking([(0, "x")], fork=forking_and(signal.SIGTERM))
         pid = spawn(["/bin/sleep", "1000"], str(tmp_path), {}, begin)
         wait_until(lambda: not procfs.alive(pid), "its end")
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM

@@ -37,7 +37,8 @@ def build_own(where: Path) -> Path:
             if os.path.lexists(source):  # one that was deleted is in git's list still
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target, follow_symlinks=False)
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+        pip += ["--quiet", "--disable-pip-version-check"]
         done = subprocess.run([*pip, "-w", str(where), scratch], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = where.glob("reloaderd-*.whl")
