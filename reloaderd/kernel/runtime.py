@@ -25,6 +25,24 @@ def new_socket() -> Any:
     return _socket.socket(_socket.AF_UNIX, kind)
 
 
+def places() -> list[str]:
+    """Where this user's reloaderds have their directory, as far as it is there.
+
+    Who asks without XDG_RUNTIME_DIR (by su, from cron) may be no part of a session that those who run are of.
+    """
+    uid = os.geteuid()
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    bases = [given] if _is_usable(given, uid) else [f"/run/user/{uid}"]
+    found = [os.path.join(base, "reloaderd") for base in bases]
+    found += [] if given in bases else [f"/tmp/reloaderd-{uid}"]
+    return [place for place in found if _is_own(place, uid)]
+
+
+def _is_usable(given: str, uid: int) -> bool:
+    """Whether that is an XDG_RUNTIME_DIR of this user's in which our sockets can be."""
+    return given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid)
+
+
 def runtime_directory() -> str:
     """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
 
@@ -32,7 +50,7 @@ def runtime_directory() -> str:
     """
     uid = os.geteuid()
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid):
+    if _is_usable(given, uid):
         directory = os.path.join(given, "reloaderd")
     else:
         directory = f"/tmp/reloaderd-{uid}"

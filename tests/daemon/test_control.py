@@ -573,7 +573,7 @@ def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None
     os.kill(daemon.pid, signal.SIGSTOP)
     for words in (["status"], ["restart"], ["stop", "tree"], ["status", "tree"]):
         line = complaint(place, *words, exit_code=1)
-        assert line == f"tree does not answer (is pid {daemon.pid} stopped?)"
+        assert line == f"tree does not answer (pid {daemon.pid} is busy, or stopped)"
     os.kill(daemon.pid, signal.SIGCONT)
     daemon.settle(1)  # who was not answered has asked for nothing
 
