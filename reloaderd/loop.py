@@ -54,12 +54,10 @@ def run(settings: Settings, console: Any, read_again: ReadAgain | None = None) -
     """
     ready = False
     try:
-        with (
-            Control(settings.name, settings.named, console.report) as control,
-            Processes(control.report) as processes,
-        ):
+        with Processes(console.report) as processes:
             processes.start(settings.services)
             with (
+                Control(settings.name, settings.named, console.report) as control,
                 Signals() as signals,
                 Terminal() as terminal,
                 Loop(settings, processes, signals, terminal, control, read_again) as loop,

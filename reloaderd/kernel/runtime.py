@@ -32,10 +32,9 @@ def places() -> list[str]:
     """
     uid = os.geteuid()
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    bases = [given] if _is_usable(given, uid) else [f"/run/user/{uid}"]
-    found = [os.path.join(base, "reloaderd") for base in bases]
-    found += [] if given in bases else [f"/tmp/reloaderd-{uid}"]
-    return [place for place in found if _is_own(place, uid)]
+    usable = _is_usable(given, uid)
+    known = [f"{given}/reloaderd"] if usable else [f"/run/user/{uid}/reloaderd", f"/tmp/reloaderd-{uid}"]
+    return [place for place in known if _is_own(place, uid)]
 
 
 def _is_usable(given: str, uid: int) -> bool:
