@@ -71,7 +71,7 @@ class Control:
     def __init__(self, name: str, named: bool, tell: Tell) -> None:
         """Listen under this name, or without `named` one like it; what cannot be is told.
 
-        Raises ReloaderdError where the name is wrong or taken, OSError where the machine is short of anything.
+        Raises ReloaderdError where the name is wrong or taken, OSError where it is short of descriptors.
         """
         self.name = name
         self._tell = tell
