@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,17 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))  # the package that is built, not one that is installed
 
 import reloaderd  # noqa: E402
+from reloaderd.control.options import COMMANDS, control_parser, explain_parser  # noqa: E402
 from reloaderd.doctor.options import doctor_parser  # noqa: E402
 from reloaderd.options import watch_parser  # noqa: E402
 from reloaderd.values import Choice  # noqa: E402
 
-PARSERS = {"watch": watch_parser, "doctor": doctor_parser}
+PARSERS = {
+    "watch": watch_parser,
+    "doctor": doctor_parser,
+    **{name: partial(control_parser, name) for name in COMMANDS},
+    "explain": explain_parser,
+}
 """What there is to call, in the order of the manual."""
 
 NAME = "keeps commands running and restarts them when the files they depend on change"
@@ -95,6 +102,9 @@ def command_page() -> str:
     for title, text in usage.items():
         if title != "Options":
             parts += [f"# {title.upper()}", text]
+    control = sections("control.md")
+    parts += ["# TALKING TO ONE THAT RUNS", control.pop("").partition("\n\n")[2]]
+    parts += [part for title, text in control.items() for part in (f"## {title}", text)]
     parts += ["# SEE ALSO", "**reloaderd.toml**(5), **inotify**(7), **systemd.service**(5)"]
     return "\n\n".join(parts)
 
@@ -207,7 +217,8 @@ def completion(shell: str) -> str:
         parser.description = brief(" ".join((parser.description or "").split()))
         for action in parser._actions:
             complete(action)
-        parser.add_argument("path", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
+        if name not in COMMANDS:  # which take a NAME
+            parser.add_argument("path", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
         subcommands._name_parser_map[name] = parser  # as add_parser does, which makes one
         subcommands._choices_actions.append(argparse.Action([], name, help=parser.description))
     text: str = shtab.complete(top, shell=shell)
