@@ -114,7 +114,8 @@ class Loop:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
         config = self._settings.config.path if self._settings.config is not None else ""
-        identity = Identity(self._control.name, os.getpid(), working_directory(), config, time.monotonic())
+        here = os.path.realpath(working_directory())
+        identity = Identity(self._control.name, os.getpid(), here, config, time.monotonic())
         self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
         self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.

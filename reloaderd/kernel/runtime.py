@@ -34,7 +34,7 @@ def places() -> list[str]:
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = _is_usable(given, uid)
     known = [f"{given}/reloaderd"] if usable else [f"/run/user/{uid}/reloaderd", f"/tmp/reloaderd-{uid}"]
-    return [place for place in known if _is_own(place, uid)]
+    return [place for place in known if os.path.lexists(place) and _is_private(place, uid)]
 
 
 def _is_usable(given: str, uid: int) -> bool:
@@ -57,8 +57,7 @@ def runtime_directory() -> str:
         os.mkdir(directory, 0o700)
     except FileExistsError:
         pass
-    look = os.lstat(directory)
-    if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
+    if not _is_private(directory, uid):
         raise PermissionError(13, "is not a directory of this user's alone", directory)
     for name in os.listdir(directory):
         pid = name.removeprefix("agent-").partition("-")[0]
@@ -70,6 +69,12 @@ def runtime_directory() -> str:
         ):
             _remove_stale(os.path.join(directory, name))
     return directory
+
+
+def _is_private(directory: str, uid: int) -> bool:
+    """Whether it is a directory, and no link to one, that this user alone may enter.  Raises OSError."""
+    look = os.lstat(directory)
+    return stat.S_ISDIR(look.st_mode) and look.st_uid == uid and not look.st_mode & 0o077
 
 
 def _is_own(directory: str, uid: int) -> bool:
