@@ -12,7 +12,14 @@ from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
 from reloaderd.parsers import HelpWanted, Parser, nearest
-from reloaderd.settings import ConfigSettings, ControlSettings, DoctorSettings, ExplainSettings, Settings
+from reloaderd.settings import (
+    ConfigSettings,
+    ControlSettings,
+    DoctorSettings,
+    ExplainSettings,
+    Settings,
+    UnitSettings,
+)
 from reloaderd.wording import words
 
 OVERVIEW = """\
@@ -23,6 +30,8 @@ usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
        reloaderd doctor [OPTIONS] [PATH ...]
        reloaderd status | restart | stop | pause | resume | why | events [NAME]
        reloaderd explain [OPTIONS] PATH
+       reloaderd service install NAME [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd service list | remove NAME
        reloaderd COMMAND --help
        reloaderd --version
 
@@ -38,6 +47,10 @@ To see from elsewhere what it does, and why it did:
 
     reloaderd status
     reloaderd why
+
+And to keep it running from now on, after your log-out and a reboot too:
+
+    reloaderd service install web src -- python app.py
 
 All options, with more examples: reloaderd watch --help (and so on for each)
 """
@@ -58,7 +71,7 @@ class Said(NamedTuple):
     status: int
 
 
-Wanted = Settings | DoctorSettings | ControlSettings | ExplainSettings | Said
+Wanted = Settings | DoctorSettings | ControlSettings | ExplainSettings | UnitSettings | Said
 
 
 def parse(argv: Sequence[str]) -> Wanted:
@@ -85,7 +98,7 @@ def parse(argv: Sequence[str]) -> Wanted:
 def _no_subcommand(word: str) -> ReloaderdError:
     if word.startswith("-"):
         return ReloaderdError(f"unknown option {word}", f"options come after watch: {USAGE}")
-    near = nearest(word, SUBCOMMANDS)
+    near = nearest(word, [one for one in SUBCOMMANDS if abs(len(one) - len(word)) < 3])
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
@@ -134,6 +147,12 @@ def _configured(
     settings = reader.settings(found, given, rest, config, again=again is not None)
     name = called or values.name_of_file(found.path, (source.FILE, source.PROJECT))
     return settings._replace(name=name, named=called is not None)
+
+
+def _service(argv: list[str]) -> UnitSettings:
+    from reloaderd.units import options
+
+    return options.parse(argv, _watch)
 
 
 def _doctor(argv: list[str]) -> DoctorSettings:
@@ -248,6 +267,8 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
         command = assembly.shell(command)
     if "chdir" in given:
         given["chdir"] = paths.directory(given["chdir"], cwd)
+    if "listen" in given:
+        given["listen"] = assembly.addresses(given["listen"], cwd)
     environ = assembly.environ(given)
     service = assembly.service(given, command, paths.roots(roots, cwd), environ)
     return assembly.settings({**given, "named": named}, (service,))
@@ -257,6 +278,7 @@ SUBCOMMANDS: dict[str, Callable[[list[str]], Wanted]] = {
     "watch": _watch,
     "doctor": _doctor,
     "explain": _explain,
+    "service": _service,
     **{name: partial(_control, name) for name in CONTROL},
 }
 """What reads the words after each."""

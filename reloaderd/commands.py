@@ -193,6 +193,17 @@ class Report(NamedTuple):
         return entry | {key: value for key, value in self.fields.items() if key not in entry}
 
 
+class Notify(NamedTuple):
+    """Tell the service manager (sd_notify(3)); the `descriptors` go with it."""
+
+    variables: Mapping[str, str]
+    descriptors: Sequence[int] = ()
+
+
+class MakePulse(NamedTuple):
+    """Make a change that the source has to tell of, and that concerns no service: answered by `PulseMade`."""
+
+
 class Quit(NamedTuple):
     """End reloaderd: by its own signal `signum`, or where that is 0 with `status`."""
 
@@ -224,5 +235,7 @@ Command = (
     | ReclaimTerminal
     | StopSelf
     | Report
+    | Notify
+    | MakePulse
     | Quit
 )

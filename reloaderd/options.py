@@ -141,6 +141,13 @@ def _add_what_to_run(group: Group) -> None:
     )
     group.value("--env-file FILE", str, "add the KEY=VALUE lines of FILE; --env wins over them")
     group.flag("--shell", "run COMMAND with /bin/sh -c; several words are joined with spaces as they are")
+    group.values(
+        "--listen ADDR",
+        "listen",
+        values.address,
+        "listen there and hand the socket on to every run, from descriptor 3 on: a port (0: a free one), "
+        "IP:PORT, or a path, which has a / in it or ends in .sock; may be repeated",
+    )
     group.flag("--dry-run", "start nothing; show what each change would do")
 
 
@@ -189,7 +196,8 @@ def _add_output(group: Group) -> None:
     )
     group.value(
         "--log-format FORMAT",
-        values.choice("text", "json"),
-        "text, or json: one object a line (default: text)",
+        values.choice("auto", "text", "json", "journal"),
+        "text; json: one object a line; journal: entries with fields in the journal of systemd (default: "
+        "auto, journal where stderr goes there and else text)",
     )
     group.flag("-h, --help", "show this help", action=Help)

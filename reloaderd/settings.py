@@ -72,6 +72,7 @@ class ServiceSettings(NamedTuple):
     gate: str | None = None  # syntax
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
+    listen: tuple[str, ...] = ()  # addresses: 127.0.0.1:8000, [::1]:8000, or the path of a socket
     skip_unchanged: bool = False
     config: str | None = None
     dry_run: bool = False
@@ -82,10 +83,15 @@ class ServiceSettings(NamedTuple):
         return self._replace(rules=rules) == other._replace(rules=other.rules.without_origins())
 
 
+def is_any_port(address: str) -> bool:
+    """Whether it is port 0: two of these are not the same place."""
+    return address.endswith(":0") and not address.startswith("/")
+
+
 class ConsoleSettings(NamedTuple):
     """What is shown, and how.  `verbosity` is -1 (`-q`), 0 or 1 and more (`-v`)."""
 
-    log_format: str = "text"  # text, json
+    log_format: str = "auto"  # text, json, journal; auto: journal where stderr is that, else text
     color: str = "auto"  # auto, always, never
     clear: bool = False
     verbosity: int = 0
@@ -139,6 +145,33 @@ class DoctorSettings(NamedTuple):
 
     service: ServiceSettings
     backend: str = "auto"
+    json: bool = False
+
+
+class Elsewhere(NamedTuple):
+    """A configuration file that a service is to read where it is: by these words after `watch`, said in the
+    directory `cwd`, with these variables.
+    """
+
+    config: str
+    words: tuple[str, ...]
+    cwd: str
+    environ: tuple[tuple[str, str], ...]
+
+
+class UnitSettings(NamedTuple):
+    """What `service` is to do: `act` is install, list or remove.
+
+    What is installed is a `configuration` (a text) with the variables that were `added` to it, or one that is
+    `elsewhere`; `again` if one of this name may be there.
+    """
+
+    act: str
+    name: str = ""
+    configuration: str = ""
+    added: tuple[str, ...] = ()
+    elsewhere: Elsewhere | None = None
+    again: bool = False
     json: bool = False
 
 

@@ -44,10 +44,14 @@ def _start():
             import _reloaderd_agent  # type: ignore[import-not-found]
 
             begin = _reloaderd_agent.begin
+            if "LISTEN_PID" in _reloaderd_agent.environ:
+                import _reloaderd_sockets  # type: ignore[import-not-found]
+
+                _reloaderd_sockets.mend()
     except Exception:
         pass
-    for name in ("_reloaderd_agent", "_reloaderd_follow", "_reloaderd_paths", "_reloaderd_post"):
-        sys.modules.pop(name, None)
+    for name in ("agent", "follow", "paths", "post", "sockets"):
+        sys.modules.pop("_reloaderd_" + name, None)
     try:
         _clean(directory)
         if begin is not None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from reloaderd import assembly, cli, paths
-from reloaderd.console import escaped
 from reloaderd.control import target
 from reloaderd.control.client import Fields, connections
 from reloaderd.control.tables import Shortener, full_name
+from reloaderd.core.escaping import escaped
 from reloaderd.core.explanation import explain
 from reloaderd.doctor.survey import Survey
 from reloaderd.errors import ReloaderdError

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reloaderd.console import escaped
+from reloaderd.core.escaping import escaped
 from reloaderd.wording import counted, duration, listed, words
 
 Fields = Mapping[str, Any]

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "loop", "processes"},
+    {"answers", "handover", "loop", "processes", "servicemanager"},
     {
         "assembly",
         "config",
@@ -29,9 +29,11 @@ LAYERS: list[set[str]] = [
         "doctor",
         "envfile",
         "excerpt",
+        "journaling",
         "options",
         "parsers",
         "paths",
+        "units",
         "values",
         "wording",
     },
@@ -58,6 +60,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
+    "kernel.activation": {"kernel.sockets"},
     "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
@@ -69,10 +72,11 @@ SIBLINGS = {
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
-    "kernel.keeper": {"kernel.spawn"},
+    "kernel.keeper": {"kernel.forking", "kernel.sockets", "kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -104,9 +108,15 @@ NOT_WHEN_IDLE = {
         "reloaderd.program",
         "reloaderd.doctor",
         "reloaderd.excerpt",
+        "reloaderd.units",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
+    *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
+    *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
+    *("reloaderd.journaling", "reloaderd.kernel.journal"),
+    *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
+    "reloaderd.kernel.sockets",
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
@@ -271,11 +281,12 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     tests/daemon asks a running daemon the same; this one says so within the second.
     """
     wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
-    optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets"}
+    optional = {"kernel.pyinotify", "kernel.poller"}
     optional |= {
         name
         for name in wanted
-        if name.startswith(("config", "doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+        if name.startswith(("config", "doctor", "program", "contrib", "units"))
+        or f"reloaderd.{name}" in NOT_WHEN_IDLE
     }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(
