@@ -106,6 +106,9 @@ def command_page() -> str:
     for title, text in usage.items():
         if title != "Options":
             parts += [f"# {title.upper()}", text]
+    control = sections("control.md")
+    parts += ["# TALKING TO ONE THAT RUNS", control.pop("").partition("\n\n")[2]]
+    parts += [part for title, text in control.items() for part in (f"## {title}", text)]
     parts += ["# SEE ALSO", "**reloaderd.toml**(5), **inotify**(7), **systemd.service**(5)"]
     return "\n\n".join(parts)
 
@@ -218,7 +221,8 @@ def completion(shell: str) -> str:
         parser.description = brief(" ".join((parser.description or "").split()))
         for action in parser._actions:
             complete(action)
-        parser.add_argument("word", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
+        if name not in COMMANDS:  # which take a NAME
+            parser.add_argument("word", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
         above, _, last = name.rpartition(" ")
         if above not in subcommands:
             group = argparse.ArgumentParser(description="services of your systemd", add_help=False)

@@ -83,6 +83,7 @@ def test_the_page_of_the_file_names_every_key(prefix: Path) -> None:
         ("reloaderd watch --skip", {"--skip-unchanged"}),
         ("reloaderd watch --backend p", {"pyinotify", "poll"}),
         ("reloaderd doctor --js", {"--json"}),
+        ("reloaderd why --la", {"--last"}),
         ("reloaderd service in", {"install"}),
         ("reloaderd service install --force", {"--force"}),
     ],

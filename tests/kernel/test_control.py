@@ -21,10 +21,15 @@ from reloaderd.events import Asked
 from reloaderd.kernel import control as module
 from reloaderd.kernel.claim import CONTROL, SUN_PATH, Claim, instances, listener
 from reloaderd.kernel.control import MOST, UNSENT, Control
-from reloaderd.kernel.runtime import runtime_directory
+from reloaderd.kernel.runtime import places, runtime_directory
 from reloaderd.kernel.varlink import LONGEST
 from tests.support.places import REPOSITORY
 from tests.support.waiting import wait_until
+
+
+def names() -> list[str]:
+    return [name for name, _ in instances()]
+
 
 Open = Callable[..., Control]
 
@@ -345,7 +350,7 @@ def test_the_directory_is_of_this_user_alone_and_gone_in_the_end(runtime: Path, 
         directory = runtime / "reloaderd" / "web"
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert os.listdir(directory) == [CONTROL]
-        assert [*instances()] == ["web"]
+        assert names() == ["web"]
     assert not directory.exists()
     assert told == []
 
@@ -356,7 +361,7 @@ def test_a_name_that_is_taken_gives_the_next_or_is_refused(opened: Open, runtime
         opened(named=True)
     assert caught.value.message == f"--name web: another reloaderd has this name (pid {os.getpid()})"
     assert caught.value.exit_code == 2
-    assert [*instances()] == ["web", "web-2", "web-3"]
+    assert names() == ["web", "web-2", "web-3"]
 
 
 def test_a_name_of_one_that_was_killed_is_free(opened: Open, runtime: Path) -> None:
@@ -374,11 +379,11 @@ def test_a_name_of_one_that_was_killed_is_free(opened: Open, runtime: Path) -> N
 
 
 def test_a_name_is_taken_before_anybody_listens(opened: Open, runtime: Path) -> None:
-    claim = Claim("web", True)
+    taken = Claim("web", True)
     assert opened().name == "web-2"
     with pytest.raises(ReloaderdError, match="has this name$"):
         opened(named=True)
-    claim.close()
+    taken.close()
 
 
 def test_a_name_that_is_too_long_is_cut_or_refused(opened: Open, runtime: Path) -> None:
@@ -414,7 +419,7 @@ def test_what_is_no_directory_of_our_own_is_left_alone(
 def test_a_directory_like_an_agents_socket_is_left_alone(opened: Open, runtime: Path) -> None:
     opened("agent-999999999-x")
     runtime_directory()
-    assert [*instances()] == ["agent-999999999-x"]
+    assert names() == ["agent-999999999-x"]
 
 
 def test_without_a_name_there_is_nothing(runtime: Path, told: list[Report]) -> None:
@@ -456,3 +461,15 @@ def test_the_time_of_day_is_noted_where_it_changes(control: Control, monkeypatch
     control._clock[0] = (since, offset - 3600)  # as if it had slept for an hour since
     control.report(Report("started", "web", {}))
     assert len(control._clock) == 2
+
+
+def test_who_only_asks_makes_nothing(runtime: Path) -> None:
+    assert names() == []
+    assert [*runtime.iterdir()] == []
+
+
+def test_who_has_no_runtime_directory_looks_where_others_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    uid = os.getuid()
+    known = [f"/run/user/{uid}/reloaderd", f"/tmp/reloaderd-{uid}"]
+    assert places() == [place for place in known if os.path.isdir(place) and os.stat(place).st_uid == uid]
