@@ -144,6 +144,14 @@ def checked_name(text: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether a service can have this NAME: what else is in these directories is not ours."""
+    try:
+        return checked_name(text) == text
+    except ReloaderdError:
+        return False
+
+
 def install_parser() -> Parser:
     """The parser for what follows `service install NAME`: that of `watch`, and its own option."""
     parser = watch_parser()
