@@ -292,7 +292,7 @@ def test_a_run_has_a_cgroup_of_its_own(user: User, delegated: bool) -> None:
     user.write("project/src/app.py", STUBBORN)
     user.install("--stop-timeout", "100ms")
     if not delegated:
-        drop_in(user, "Delegate=no", "Environment=RELOADERD_DELEGATED=")
+        drop_in(user, "Delegate=no")
         user.machine.systemctl("restart", UNIT)
 
     def cgroups() -> list[Path]:
