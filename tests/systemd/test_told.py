@@ -170,6 +170,7 @@ def test_each_line_is_one_entry_and_what_failed_is_a_warning(user: User) -> None
     assert events == ["watching", "started", "ended", "waiting"]
     [own] = [one for one in user.records() if one["MESSAGE"] == "of the command"]
     assert own["PRIORITY"] == "3"
+    assert own["SYSLOG_IDENTIFIER"] == "web"
     assert own["_PID"] != str(user.main())
 
 
