@@ -53,7 +53,7 @@ import os, signal, subprocess
 socket = os.environ["XDG_RUNTIME_DIR"] + "/systemd/notify"
 for given in ({}, {"NOTIFY_SOCKET": socket}):
     subprocess.run(["systemd-notify", "STATUS=it is I"], env={**os.environ, **given}, capture_output=True)
-names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_", "RELOADERD_D"))]
+names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))]
 with open("environ", "w") as file:
     file.write(repr(names))
 with open("runs", "a") as file:
@@ -294,7 +294,7 @@ def test_a_run_has_a_cgroup_of_its_own(user: User, delegated: bool) -> None:
     user.write("project/src/app.py", STUBBORN)
     user.install("--stop-timeout", "100ms")
     if not delegated:
-        drop_in(user, "Delegate=no", "Environment=RELOADERD_DELEGATED=")
+        drop_in(user, "Delegate=no")
         user.machine.systemctl("restart", UNIT)
 
     def cgroups() -> list[Path]:
