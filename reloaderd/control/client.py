@@ -83,7 +83,8 @@ class Connection:
         except OSError:
             answer = None
         if answer is None:
-            raise ReloaderdError(f"{self.name} ended before it answered", exit_code=EX_FAILURE)
+            why = "did it end, or was another version installed since it was started?"
+            raise ReloaderdError(f"{self.name} hung up before it answered", why, exit_code=EX_FAILURE)
         return answer
 
     def follow(self, method: str) -> Iterator[Fields]:

@@ -138,6 +138,9 @@ def _in_words(failure: Failure) -> ReloaderdError:
         return ReloaderdError("there is nothing to restart: it is a --dry-run", "", EX_FAILURE)
     if error == "NoSuchService":  # it went since we asked
         return ReloaderdError(f"it has no service {given.get('service')} any more", "", EX_NOT_RUNNING)
+    if error == "Failed":
+        message = f"it cannot answer: {given.get('reason')}"
+        return ReloaderdError(message, "was another version installed since it was started?", EX_FAILURE)
     if error in ("MethodNotFound", "InvalidParameter", "InterfaceNotFound"):
         return ReloaderdError("it is of another version and does not know that", "restart it", EX_FAILURE)
     return ReloaderdError(f"it says {failure.error}", "", EX_FAILURE)

@@ -190,7 +190,7 @@ class Control:
                 return
             connection = _socket.socket(fileno=fd)
             connection.setblocking(False)
-            if peer(connection)[1] not in (os.geteuid(), 0):
+            if peer(connection)[1] not in (os.geteuid(), 0) or not _can_speak():
                 connection.close()
                 continue
             while len(self._clients) >= MOST:
@@ -263,3 +263,12 @@ class Control:
     def _drop(self, client: Client) -> None:
         if self._clients.pop(client.connection.fileno(), None) is not None:
             client.connection.close()  # which takes it out of the epoll set, too
+
+
+def _can_speak() -> bool:
+    """Whether what is loaded with the first client is still installed."""
+    try:
+        from reloaderd.kernel import varlink
+    except ImportError:
+        return False
+    return bool(varlink)
