@@ -114,6 +114,9 @@ def events(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
         entry = answer["entry"]
         if not found.services or entry.get("service") in found.services:
             say(_line(entry))
+    if found.connection.still_runs():
+        message = f"{found.connection.name} goes on, and hung up: what happened was not read in time"
+        raise ReloaderdError(message, exit_code=EX_FAILURE)
     return 0
 
 
