@@ -50,6 +50,7 @@ class Connection:
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
+        self._path = path
         self._rest = b""
         self.pid = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -83,7 +84,8 @@ class Connection:
         except OSError:
             answer = None
         if answer is None:
-            raise ReloaderdError(f"{self.name} ended before it answered", exit_code=EX_FAILURE)
+            why = "did it end, or was another version installed since it was started?"
+            raise ReloaderdError(f"{self.name} hung up before it answered", why, exit_code=EX_FAILURE)
         return answer
 
     def follow(self, method: str) -> Iterator[Fields]:
@@ -97,6 +99,10 @@ class Connection:
             raise self._silent() from None
         except OSError:  # it was killed
             return
+
+    def still_runs(self) -> bool:
+        """Whether it listens, though it may have hung up on us."""
+        return self.pid != 0 and claim.listener(self._path) == self.pid
 
     def wait_for_end(self) -> None:
         """Until the process is gone."""

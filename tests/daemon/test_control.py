@@ -597,6 +597,29 @@ def test_a_follower_that_does_not_read_is_dropped(watch: Watch, place: Place, tr
     assert status(place)["pid"] == daemon.pid
 
 
+def test_events_that_are_not_read_in_time_are_no_end(watch: Watch, place: Place, tree: Path) -> None:
+    daemon = watch("--dry-run", "--debounce=0.02", ready=False, children=0)
+    daemon.wait_event("watching")
+    alone = sockets(daemon)
+    with subprocess.Popen(
+        [*reloaderd(place), "events"],
+        cwd=tree,
+        env=place.environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as follower:
+        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
+        while sockets(daemon) > alone:
+            at = daemon.mark()
+            build(tree, {f"many-{other}-{'x' * 150}.py": f"{at}\n" for other in range(100)})
+            daemon.wait_event("changed", after=at)
+        out, err = follower.communicate(timeout=LIMIT)
+    assert json.loads(out.splitlines()[0])["event"] == "changed"
+    assert err == "reloaderd: tree goes on, and hung up: what happened was not read in time\n"
+    assert follower.returncode == 1
+
+
 def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None:
     daemon = watch()
     os.kill(daemon.pid, signal.SIGSTOP)
