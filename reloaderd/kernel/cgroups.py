@@ -3,6 +3,7 @@
 Facts (cgroups(7), and the kernel's admin-guide/cgroup-v2)
 - systemd marks a cgroup that it leaves to the unit (Delegate=) by the extended attribute user.delegate or
   trusted.delegate, and makes it the user's own.  Processes are in it, or with DelegateSubgroup= in one below.
+- A user's systemd (252) makes no such mark: there the unit has to say it, in RELOADERD_DELEGATED.
 - /proc/self/cgroup has our path behind "0::", from the root of our cgroup namespace, and so has the mount its
   root in the fourth field of its line in /proc/self/mountinfo.
 - cgroup.kill (Linux 5.14) kills all that is in a cgroup and below it, whatever forks meanwhile, and whoever
@@ -29,6 +30,9 @@ from reloaderd.kernel import libc
 PATIENCE = 2.0
 """Seconds that processes which were killed may take: an exit takes milliseconds, unless it is stuck."""
 
+DELEGATED = "RELOADERD_DELEGATED"
+"""The variable by which a unit with Delegate=yes says so, to us alone."""
+
 _UNIT = re.compile(r".*\.(service|scope|slice|socket|mount|swap)")
 
 
@@ -40,8 +44,9 @@ def delegated(environ: Mapping[str, str], procs: str = "/proc/self") -> str:
         own = _directory(procs)
     except (OSError, ValueError):
         return ""
+    told = environ.get(DELEGATED) == "1"
     for one in (own, "" if _UNIT.fullmatch(own) else os.path.dirname(own)):
-        if one and _is_delegated(one):
+        if one and _is_delegated(one, told):
             return one
     return ""
 
@@ -64,9 +69,11 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _is_delegated(directory: str) -> bool:
+def _is_delegated(directory: str, told: bool) -> bool:
     if not (os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK)):
         return False
+    if told and os.stat(directory).st_uid == os.geteuid():
+        return os.path.exists(f"{directory}/cgroup.kill")
     for name in ("user.delegate", "trusted.delegate"):
         with suppress(OSError):
             if os.getxattr(directory, name) == b"1":

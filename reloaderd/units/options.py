@@ -125,6 +125,14 @@ def checked_name(text: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether a service can have this NAME: what else is in these directories is not ours."""
+    try:
+        return checked_name(text) == text
+    except ReloaderdError:
+        return False
+
+
 def _install_parser() -> Parser:
     parser = watch_parser()
     shown = new_parser("service install NAME", " -- COMMAND [ARG ...]", INSTALL, EXAMPLES)

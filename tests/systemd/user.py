@@ -113,6 +113,11 @@ class User:
         """Wait until a unit has this property."""
         self.wait(lambda: self.show(name, unit) == value, f"{name}={value} of {unit}")
 
+    def cgroup(self, unit: str = UNIT) -> Path:
+        """Where the cgroup of a unit is, or was, to be seen."""
+        manager = f"user.slice/user-{self.machine.uid}.slice/user@{self.machine.uid}.service"
+        return self.machine.at(f"/sys/fs/cgroup/{manager}/app.slice/app-reloaderd.slice") / unit
+
     def main(self) -> int:
         """The process of reloaderd."""
         return int(self.show("MainPID"))
