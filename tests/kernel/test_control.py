@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 import stat
@@ -473,3 +474,19 @@ def test_who_has_no_runtime_directory_looks_where_others_may_be(monkeypatch: pyt
     uid = os.getuid()
     known = [f"/run/user/{uid}/reloaderd", f"/tmp/reloaderd-{uid}"]
     assert places() == [place for place in known if os.path.isdir(place) and os.stat(place).st_uid == uid]
+
+
+def test_where_no_descriptor_is_left_they_wait_and_nothing_spins(control: Control, connect: Connect) -> None:
+    client = connect()
+    client.send(call("a.B"))
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        assert asked(control) == []
+        assert select.select([control], [], [], 0)[0] == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    control.report(Report("started", "web", {}))
+    assert len(asked(control)) == 1
