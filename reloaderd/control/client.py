@@ -24,6 +24,9 @@ PATIENCE = 5.0
 """Seconds until one that does not answer is taken for stopped: it answers in milliseconds, and after a look
 at a large tree in a second."""
 
+MOMENT = 1.0
+"""Seconds from the end of a connection to that of the process: it needs milliseconds."""
+
 EX_FAILURE = 1
 """Exit status where it runs and does not do what it is asked."""
 
@@ -101,8 +104,8 @@ class Connection:
             return
 
     def still_runs(self) -> bool:
-        """Whether it listens, though it may have hung up on us."""
-        return self.pid != 0 and claim.listener(self._path) == self.pid
+        """Whether it goes on, though it hung up on us."""
+        return not self._ends_within(MOMENT) and claim.listener(self._path) == self.pid
 
     def wait_for_end(self) -> None:
         """Until the process is gone."""
@@ -112,13 +115,16 @@ class Connection:
                 pass
         except OSError:
             pass
-        # its end of the connection closes a moment before it is gone
+        self._ends_within(None)
+
+    def _ends_within(self, seconds: float | None) -> bool:
+        """Whether it is gone by then: its end of the connection closes a moment before."""
         try:
             pidfd = os.pidfd_open(self.pid)
-        except (OSError, ValueError):  # it is, or is in a namespace that we do not see
-            return
+        except (OSError, ValueError):  # it is already, or it is in a namespace that we do not see
+            return True
         try:
-            select.select([pidfd], (), ())
+            return bool(select.select([pidfd], (), (), seconds)[0])
         finally:
             os.close(pidfd)
 

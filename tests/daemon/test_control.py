@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -331,72 +332,80 @@ def test_why_tells_of_the_last_runs(watch: Watch, place: Place, tree: Path) -> N
 # events
 
 
-def test_events_are_the_log_lines_from_now_on_until_it_ends(watch: Watch, place: Place, tree: Path) -> None:
-    daemon = watch()
-    argv, alone = [*reloaderd(place), "events"], sockets(daemon)
-    with subprocess.Popen(argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, text=True) as follower:
-        assert follower.stdout is not None
-        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
-        at = daemon.mark()
-        edits.write(tree / "src/a.py", "2\n")
-        seen: list[dict[str, Any]] = []
-        while not seen or seen[-1]["event"] != "restarted":
-            seen.append(json.loads(follower.stdout.readline()))
-        daemon.wait_starts(2)
-        daemon.wait_event("restarted", after=at)
-        logged = daemon.events[at:][: len(seen)]
-        assert [{**one, "time": 0} for one in seen] == [{**one, "time": 0} for one in logged]
-        told(place, "stop")
-        assert json.loads(follower.stdout.read().splitlines()[-1])["event"] == "closed"
-        assert follower.wait(LIMIT) == 0
-    daemon.wait_exit()
-
-
 def sockets(daemon: Daemon) -> int:
     """How many it has: one more where somebody is connected."""
     return sum(target.startswith("socket:") for target in procfs.fds(daemon.pid).values())
 
 
+def heard(daemon: Daemon, follower: subprocess.Popen[str], path: Path) -> dict[str, Any]:
+    """Change the file until the follower has said something: before that it may not follow yet."""
+    assert follower.stdout is not None
+    while not select.select([follower.stdout], [], [], 0)[0]:
+        changed(daemon, path, f"{len(daemon.starts) + 1}\n")
+        select.select([follower.stdout], [], [], 1.0)
+    first: dict[str, Any] = json.loads(follower.stdout.readline())
+    return first
+
+
+def following(place: Place, *words: str) -> subprocess.Popen[str]:
+    argv = [*reloaderd(place), "events", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        argv, cwd=place.tree, env=place.environ(), stdout=pipe, stderr=pipe, text=True, bufsize=1
+    )
+
+
+def timeless(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "time": 0} for one in events]
+
+
+def test_events_are_the_log_lines_from_now_on_until_it_ends(watch: Watch, place: Place, tree: Path) -> None:
+    daemon = watch()
+    with following(place) as follower:
+        assert follower.stdout is not None and follower.stderr is not None
+        seen = [heard(daemon, follower, tree / "src/a.py")]
+        told(place, "stop")
+        seen += [json.loads(line) for line in follower.stdout]
+        assert follower.stderr.read() == ""
+        assert follower.wait(LIMIT) == 0
+    daemon.wait_exit()
+    assert seen[-1]["event"] == "closed"
+    assert timeless(seen) == timeless(daemon.events[-len(seen) :])
+
+
 def test_events_of_one_service(place: Place, tree: Path, started: Started) -> None:  # noqa: F811
     daemon = started()
-    argv, alone = [*reloaderd(place), "events", "worker"], sockets(daemon)
-    with subprocess.Popen(argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, text=True) as follower:
-        assert follower.stdout is not None
-        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
-        edits.write(tree / "src/a.py", "2\n")
-        daemon.wait_event("restarted", service="web", run=2)
-        edits.write(tree / "lib/b.py", "2\n")
-        daemon.wait_event("restarted", service="worker", run=2)
+    with following(place, "worker") as follower:
+        assert follower.stdout is not None and follower.stderr is not None
+        seen = [heard(daemon, follower, tree / "lib/b.py")]
+        changed(daemon, tree / "src/a.py", "2\n")
         told(place, "stop")
-        seen = [json.loads(line) for line in follower.stdout]
+        seen += [json.loads(line) for line in follower.stdout]
     daemon.wait_exit()
     assert {one["service"] for one in seen} == {"worker"}
-    assert [one["event"] for one in seen][:2] == ["changed", "stopping"]
+    assert {"changed", "restarted", "closed"} <= {one["event"] for one in seen}
 
 
-def test_events_are_interrupted_without_a_word(watch: Watch, place: Place, tree: Path) -> None:
+@pytest.mark.parametrize("end", ["interrupt", "pipe", "killed"])
+def test_the_end_of_a_follower_or_of_what_it_follows_is_without_a_word(
+    end: str, watch: Watch, place: Place, tree: Path
+) -> None:
     daemon = watch()
-    argv, alone = [*reloaderd(place), "events"], sockets(daemon)
-    for end in ("interrupt", "pipe"):
-        follower = subprocess.Popen(
-            argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
+    with following(place) as follower:
         assert follower.stdout is not None and follower.stderr is not None
-        run = len(daemon.starts)
+        heard(daemon, follower, tree / "src/a.py")
+        status = 0
         if end == "interrupt":
-            edits.write(tree / "src/a.py", f"{end}\n")
-            follower.stdout.readline()
             follower.send_signal(signal.SIGINT)
-            assert follower.wait(LIMIT) == -signal.SIGINT
-        else:
+            status = -signal.SIGINT
+        elif end == "pipe":
             follower.stdout.close()
-            edits.write(tree / "src/a.py", f"{end}\n")
-            assert follower.wait(LIMIT) in (0, 1)
+            changed(daemon, tree / "src/a.py", "end\n")
+        else:
+            os.kill(daemon.pid, signal.SIGKILL)
+            daemon.wait_exit()
+        assert follower.wait(LIMIT) == status
         assert follower.stderr.read() == ""
-        daemon.wait_starts(run + 1)
-        follower.stdout.close()
-        follower.stderr.close()
 
 
 # explain
@@ -601,14 +610,7 @@ def test_events_that_are_not_read_in_time_are_no_end(watch: Watch, place: Place,
     daemon = watch("--dry-run", "--debounce=0.02", ready=False, children=0)
     daemon.wait_event("watching")
     alone = sockets(daemon)
-    with subprocess.Popen(
-        [*reloaderd(place), "events"],
-        cwd=tree,
-        env=place.environ(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as follower:
+    with following(place) as follower:
         daemon.wait(lambda: sockets(daemon) > alone, "a follower")
         while sockets(daemon) > alone:
             at = daemon.mark()
