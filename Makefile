@@ -12,7 +12,7 @@ TWO = -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check format bench install uninstall clean
+.PHONY: help demo test soak check format bench bench-served install uninstall clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -47,6 +47,9 @@ format: $(VENV)/.test ## put the sources into the form that `make check` asks fo
 
 bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 	$(BIN)/python -m benchmarks
+
+bench-served: $(VENV)/.demo ## measure from a save until it is served, and the requests refused meanwhile
+	$(BIN)/python -m benchmarks.served
 
 install: ## reloaderd for all users of this machine: PREFIX=/usr/local DESTDIR=
 	@.ci/install "$(PYTHON)" "$(PREFIX)" "$(DESTDIR)"

@@ -34,7 +34,6 @@ NOT_PASSED_ON = (
     "LISTEN_PIDFDID",
     "FDSTORE",
     "RELOADERD_AGENT",
-    "RELOADERD_DELEGATED",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
 which another reloaderd, whose child we are, has its children speak to it."""

@@ -137,19 +137,15 @@ class Connection:
         return parameters
 
     def _silent(self) -> ReloaderdError:
-        who = f"is pid {self.pid} stopped?" if self.pid else "is it stopped?"
+        who = f"pid {self.pid} is busy, or stopped" if self.pid else "it is busy, or stopped"
         return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
 
 
 def connections() -> Iterator[Connection]:
     """One to each instance of this user's that runs."""
-    try:
-        names = list(claim.instances())
-    except OSError as error:
-        raise ReloaderdError(f"{error.filename}: {error.strerror}", exit_code=EX_FAILURE) from None
-    for name in names:
+    for name, path in claim.instances():
         try:
-            connection = Connection(name, claim.path_of(name))
+            connection = Connection(name, path)
         except OSError:  # it was killed, or has just ended
             continue
         yield connection

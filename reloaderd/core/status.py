@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reloaderd.commands import Report
+from reloaderd.core.accounts import held
 from reloaderd.core.escaping import escaped
 from reloaderd.core.service import Service
 from reloaderd.core.transitions import UP, State
@@ -83,7 +84,7 @@ def _of(service: Service, note: Note, now: float) -> tuple[str, bool]:
     if state in UP:
         if not supervisor.alive:
             return f"starting run {run}", False
-        reason, waiting = service.held(now)
+        reason, waiting = held(service, now)
         if reason == "syntax":
             reason = note.held or reason
         phrases = [f"run {run}", f"pid {note.pid}", _watching(note)]

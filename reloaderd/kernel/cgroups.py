@@ -3,7 +3,8 @@
 Facts (cgroups(7), and the kernel's admin-guide/cgroup-v2)
 - systemd marks a cgroup that it leaves to the unit (Delegate=) by the extended attribute user.delegate or
   trusted.delegate, and makes it the user's own.  Processes are in it, or with DelegateSubgroup= in one below.
-- A user's systemd (252) makes no such mark: there the unit has to say it, in RELOADERD_DELEGATED.
+- The manager of a user marks none (cgroup_xattr_apply of systemd 252): it has to be asked.  All below
+  user@UID.service is the user's own, whether it was left to the unit or not.
 - /proc/self/cgroup has our path behind "0::", from the root of our cgroup namespace, and so has the mount its
   root in the fourth field of its line in /proc/self/mountinfo.
 - cgroup.kill (Linux 5.14) kills all that is in a cgroup and below it, whatever forks meanwhile, and whoever
@@ -22,17 +23,19 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 
-from reloaderd.kernel import libc
+from reloaderd.kernel import frames, libc
 
 PATIENCE = 2.0
 """Seconds that processes which were killed may take: an exit takes milliseconds, unless it is stuck."""
 
-DELEGATED = "RELOADERD_DELEGATED"
-"""The variable by which a unit with Delegate=yes says so, to us alone."""
+ASKING = 2.0
+"""Seconds that the manager of the user may take to answer: it takes 20 ms."""
 
+_OF_A_USER = re.compile(r".*/user@[0-9]+\.service/.*\.service")
 _UNIT = re.compile(r".*\.(service|scope|slice|socket|mount|swap)")
 
 
@@ -44,9 +47,8 @@ def delegated(environ: Mapping[str, str], procs: str = "/proc/self") -> str:
         own = _directory(procs)
     except (OSError, ValueError):
         return ""
-    told = environ.get(DELEGATED) == "1"
     for one in (own, "" if _UNIT.fullmatch(own) else os.path.dirname(own)):
-        if one and _is_delegated(one, told):
+        if one and _is_delegated(one):
             return one
     return ""
 
@@ -69,16 +71,37 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _is_delegated(directory: str, told: bool) -> bool:
-    if not (os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK)):
+def _is_delegated(directory: str) -> bool:
+    needed = (directory, f"{directory}/cgroup.procs", f"{directory}/cgroup.kill")
+    if not all(os.access(one, os.W_OK) for one in needed):
         return False
-    if told and os.stat(directory).st_uid == os.geteuid():
-        return os.path.exists(f"{directory}/cgroup.kill")
     for name in ("user.delegate", "trusted.delegate"):
         with suppress(OSError):
-            if os.getxattr(directory, name) == b"1":
-                return os.path.exists(f"{directory}/cgroup.kill")
-    return False
+            return os.getxattr(directory, name) == b"1"
+    return _OF_A_USER.fullmatch(directory) is not None and _ask(os.path.basename(directory))
+
+
+def _ask(unit: str) -> bool:
+    """What the manager of the user says."""
+    command = ["systemctl", "--user", "show", "--property=Delegate", "--value", unit.removeprefix("_")]
+    read, write = frames.open_pipe()
+    null = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+    try:
+        pid = os.posix_spawnp(
+            command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), null]
+        )
+    except OSError:
+        os.close(read)
+        return False
+    finally:
+        os.close(write)
+    poll = select.poll()
+    poll.register(read, select.POLLIN)
+    answer = os.read(read, 64) if poll.poll(ASKING * 1000) else b""
+    os.close(read)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return answer == b"yes\n"
 
 
 def clear(base: str, service: str = "") -> None:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 
 from reloaderd.commands import Answer, Report
+from reloaderd.core.reasons import SHORT_OF
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Asked
 from reloaderd.kernel.claim import Claim, peer
@@ -70,7 +71,7 @@ class Control:
     def __init__(self, name: str, named: bool, tell: Tell) -> None:
         """Listen under this name, or without `named` one like it; what cannot be is told.
 
-        Raises ReloaderdError where the name is wrong or taken.
+        Raises ReloaderdError where the name is wrong or taken, OSError where it is short of descriptors.
         """
         self.name = name
         self._tell = tell
@@ -84,20 +85,20 @@ class Control:
             self._open(name, named)
 
     def _open(self, name: str, named: bool) -> None:
+        self._epoll = select.epoll()
         try:
-            self._epoll = select.epoll()
             self._claim = Claim(name, named)
             self._listener = self._claim.listen(BACKLOG)
             self._epoll.register(self._listener.fileno(), select.EPOLLIN)
             self.name = self._claim.name
-        except OSError as error:
+        except (OSError, ReloaderdError) as error:
             self.close()
+            self._epoll.close()
+            if isinstance(error, ReloaderdError) or error.errno in SHORT_OF:  # nothing would work then
+                raise
             where = f"{error.filename}: " if error.filename else ""
             text = f"nobody can talk to this reloaderd (status, restart …): {where}{error.strerror}"
             self._tell(Report("warning", "", {"text": text}))
-        except ReloaderdError:
-            self.close()
-            raise
 
     def __bool__(self) -> bool:
         """Whether anybody can ask."""

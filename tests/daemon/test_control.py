@@ -357,6 +357,23 @@ def sockets(daemon: Daemon) -> int:
     return sum(target.startswith("socket:") for target in procfs.fds(daemon.pid).values())
 
 
+def test_events_of_one_service(place: Place, tree: Path, started: Started) -> None:  # noqa: F811
+    daemon = started()
+    argv, alone = [*reloaderd(place), "events", "worker"], sockets(daemon)
+    with subprocess.Popen(argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
+        edits.write(tree / "src/a.py", "2\n")
+        daemon.wait_event("restarted", service="web", run=2)
+        edits.write(tree / "lib/b.py", "2\n")
+        daemon.wait_event("restarted", service="worker", run=2)
+        told(place, "stop")
+        seen = [json.loads(line) for line in follower.stdout]
+    daemon.wait_exit()
+    assert {one["service"] for one in seen} == {"worker"}
+    assert [one["event"] for one in seen][:2] == ["changed", "stopping"]
+
+
 def test_events_are_interrupted_without_a_word(watch: Watch, place: Place, tree: Path) -> None:
     daemon = watch()
     argv, alone = [*reloaderd(place), "events"], sockets(daemon)
@@ -475,6 +492,18 @@ def test_without_a_name_the_one_of_this_directory_is_meant(watch: Watch, place: 
     there.wait_exit()
 
 
+def test_one_that_was_started_through_a_link_is_of_this_directory(watch: Watch, place: Place) -> None:
+    link = place.base / "link"
+    link.symlink_to(place.tree)
+    daemon = watch(cwd=link, environ={"PWD": str(link)}, roots=["src"], children=None)
+    other = watch("--name=other", cwd=place.outside)
+    assert objects(place, "status", "tree")[0]["directory"] == str(place.tree)
+    assert "watching   ./src (" in told(place, "status", "tree")
+    assert told(place, "restart") == "tree: restarting (run 1)\n"
+    daemon.wait_starts(2)
+    stop(place, other, "other")
+
+
 @pytest.mark.parametrize(("options", "name"), [((), "blog"), (("--name=mine",), "mine")])
 def test_what_has_a_file_is_called_by_it_or_as_it_is_told(
     options: tuple[str, ...], name: str, watch: Watch, place: Place
@@ -573,9 +602,20 @@ def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None
     os.kill(daemon.pid, signal.SIGSTOP)
     for words in (["status"], ["restart"], ["stop", "tree"], ["status", "tree"]):
         line = complaint(place, *words, exit_code=1)
-        assert line == f"tree does not answer (is pid {daemon.pid} stopped?)"
+        assert line == f"tree does not answer (pid {daemon.pid} is busy, or stopped)"
     os.kill(daemon.pid, signal.SIGCONT)
     daemon.settle(1)  # who was not answered has asked for nothing
+
+
+def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
+    daemon = watch()
+    other = watch("--name=other", cwd=place.outside)
+    os.kill(other.pid, signal.SIGSTOP)
+    done = ask(place, "status")
+    os.kill(other.pid, signal.SIGCONT)
+    assert (done.returncode, done.stdout.startswith(f"tree (pid {daemon.pid}, ")) == (1, True)
+    assert done.stderr == f"reloaderd: other does not answer (pid {other.pid} is busy, or stopped)\n"
+    stop(place, other, "other")
 
 
 def test_a_dry_run_answers(watch: Watch, place: Place, tree: Path) -> None:

@@ -78,8 +78,34 @@ def test_one_that_was_not_left_to_us(mark: str | None, point: Path, tmp_path: Pa
 
 def test_a_unit_below_one_that_was_left_to_its_manager(point: Path, tmp_path: Path) -> None:
     """user@1000.service is the user manager's to divide, and not that of its units."""
-    made(made(point / "user@1000.service") / "web.service", mark=None)
-    assert delegated(OURS, tell(tmp_path, "/user@1000.service/web.service", "/", str(point))) == ""
+    made(made(point / "user@1000.service") / "init.scope", mark=None)
+    assert delegated(OURS, tell(tmp_path, "/user@1000.service/init.scope", "/", str(point))) == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "ours"),
+    [("echo yes", True), ("echo no", False), ("exit 1", False), ("exec sleep 1000", False)],
+)
+def test_the_manager_of_a_user_is_asked(
+    answer: str, ours: bool, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It marks no cgroup; what it says of one is what counts."""
+    monkeypatch.setattr(cgroups, "ASKING", 1.0)
+    own = made(point / "user@1000.service/app.slice/web.service", mark=None)
+    manager = tmp_path / "bin/systemctl"
+    manager.parent.mkdir()
+    manager.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/asked\n{answer}\n')
+    manager.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    before = procfs.fds(os.getpid())
+    found = delegated(OURS, tell(tmp_path, "/user@1000.service/app.slice/web.service", "/", str(point)))
+    assert found == (str(own) if ours else "")
+    asked = "--user show --property=Delegate --value web.service\n"
+    assert (tmp_path / "asked").read_text() == asked
+    assert procfs.fds(os.getpid()) == before
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert delegated(OURS, str(tmp_path / "proc")) == ""
+    assert procfs.fds(os.getpid()) == before
 
 
 def test_where_the_kernel_cannot_kill_it(point: Path, tmp_path: Path) -> None:

@@ -50,8 +50,10 @@ while True:
 
 LIAR = """\
 import os, signal, subprocess
-said = subprocess.run(["systemd-notify", "STATUS=it is I"], capture_output=True, text=True)
-names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_", "RELOADERD_D"))]
+socket = os.environ["XDG_RUNTIME_DIR"] + "/systemd/notify"
+for given in ({}, {"NOTIFY_SOCKET": socket}):
+    subprocess.run(["systemd-notify", "STATUS=it is I"], env={**os.environ, **given}, capture_output=True)
+names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))]
 with open("environ", "w") as file:
     file.write(repr(names))
 with open("runs", "a") as file:
@@ -205,7 +207,7 @@ def test_the_watchdog(user: User) -> None:
 
 
 def test_the_manager_is_reloaderds_own(user: User) -> None:
-    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it."""
+    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it if it tries."""
     user.write("project/src/app.py", LIAR)
     user.install()
     user.wait_run("liar")
@@ -292,7 +294,7 @@ def test_a_run_has_a_cgroup_of_its_own(user: User, delegated: bool) -> None:
     user.write("project/src/app.py", STUBBORN)
     user.install("--stop-timeout", "100ms")
     if not delegated:
-        drop_in(user, "Delegate=no", "Environment=RELOADERD_DELEGATED=")
+        drop_in(user, "Delegate=no")
         user.machine.systemctl("restart", UNIT)
 
     def cgroups() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,15 +24,28 @@ def files(machine: Machine) -> list[str]:
     return machine.root("find", "/usr/local", "-not", "-type", "d").splitlines()
 
 
-@pytest.fixture
-def for_all(installed: Machine, user: User) -> Iterator[User]:
-    """A user without a reloaderd of one's own, where `make install` was run by root.
+WITHOUT_NETWORK = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/var/tmp/wheels"]
 
-    pip builds by what is on this machine, and gets what else is needed from the wheels.
-    """
+
+@pytest.fixture(scope="module")
+def builder(installed: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """One that has what is needed to build reloaderd, besides what it needs itself."""
+    wheelhouse = tmp_path_factory.mktemp("build")
+    with open(REPOSITORY / "pyproject.toml", "rb") as file:
+        needed = tomllib.load(file)["build-system"]["requires"]
+    pip = [PYTHON, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
+    subprocess.run([*pip, "--dest", wheelhouse, *needed], check=True)
+    for wheel in wheelhouse.iterdir():
+        (installed.at("/var/tmp/wheels") / wheel.name).write_bytes(wheel.read_bytes())
+    return installed
+
+
+@pytest.fixture
+def for_all(builder: Machine, user: User) -> Iterator[User]:
+    """A user without a reloaderd of one's own, where `make install` was run by root."""
+    installed = builder
     before = files(installed)
-    environ = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/var/tmp/wheels", "PIP_OPTIONS=--no-build-isolation"]
-    installed.root(*environ, *MAKE, "install")
+    installed.root(*WITHOUT_NETWORK, *MAKE, "install")
     yield user
     installed.root(*MAKE, "uninstall")
     assert files(installed) == before
@@ -52,15 +66,17 @@ def test_everybody_has_it(for_all: User) -> None:
     assert user.run("find", HOME / ".config", "-not", "-type", "d") == ""
 
 
-def test_a_prefix_and_a_directory_of_a_package(installed: Machine, tmp_path: Path) -> None:
-    environ = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/var/tmp/wheels", "PIP_OPTIONS=--no-build-isolation"]
+def test_a_prefix_and_a_directory_of_a_package(builder: Machine) -> None:
+    installed = builder
     words = ["PREFIX=/opt/it", "DESTDIR=/var/tmp/package"]
-    installed.root(*environ, *MAKE, "install", *words)
+    installed.root(*WITHOUT_NETWORK, *MAKE, "install", *words)
     top = installed.at("/var/tmp/package/opt/it")
     assert (top / "bin/reloaderd").read_text().startswith(f"#!{PYTHON} -I\n")
     assert (
         "ExecStart=/opt/it/bin/reloaderd watch" in (top / "lib/systemd/user/reloaderd@.service").read_text()
     )
+    assert (top / "share/man/man1/reloaderd.1").read_text().count(r"\-\-listen")
+    assert (top / "share/bash-completion/completions/reloaderd").exists()
     installed.root("mv", "/var/tmp/package/opt/it", "/opt/it")
     assert installed.run("/opt/it/bin/reloaderd", "--version").startswith("reloaderd ")
     installed.root("rm", "-rf", "/var/tmp/package")

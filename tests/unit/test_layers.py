@@ -117,8 +117,6 @@ NOT_WHEN_IDLE = {
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
     *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
     *("reloaderd.journaling", "reloaderd.kernel.journal"),
-    *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
-    "reloaderd.kernel.sockets",
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
