@@ -341,6 +341,27 @@ def test_an_address_that_is_named_no_more_is_closed(place: Place, serve: Serve) 
     assert b"version 0" in ask(str(place.tree / "a.sock"))
 
 
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_an_address_may_overlap_with_one_that_it_replaces(
+    hosts: tuple[str, str], place: Place, serve: Serve
+) -> None:
+    with socket.socket() as other:  # a port that is free
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+    write(place, table(f"{hosts[0]}:{port}"))
+    daemon = serve(configured=True)
+    for number in (1, 0):
+        write(place, table(f"{hosts[number]}:{port}"))
+        pid = daemon.wait_event("started", run=3 - number)["pid"]
+        assert b"of %d" % pid in ask(f"127.0.0.1:{port}")
+    assert addresses(daemon) == [f"{hosts[number]}:{port}" for number in (0, 1, 0)]
+    for option in (0, socket.SO_REUSEADDR):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            if option:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+            other.bind(("127.0.0.1", port))
+
+
 def test_an_address_that_cannot_be_had_leaves_all_as_it_was(place: Place, serve: Serve) -> None:
     write(place, table("a.sock"))
     daemon = serve(configured=True, warnings=True)
