@@ -125,6 +125,7 @@ class Loop:
         # the agents come before the source: a child tells what it opens before it does anything to it
         self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
         self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
+        self._adapters += self._processes.porters.values()
 
     def _wait(self) -> None:
         now = time.monotonic()

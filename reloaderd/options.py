@@ -148,6 +148,11 @@ def _add_what_to_run(group: Group) -> None:
         "listen there and hand the socket on to every run, from descriptor 3 on: a port, IP:PORT, or a path "
         "with a / in it; port 0 is a free one; may be repeated",
     )
+    group.flag(
+        "--keep-sockets",
+        "keep open what a Python command listens at and give it back to the next run that binds the same: "
+        "connections wait meanwhile, and none is refused",
+    )
     group.flag("--dry-run", "start nothing; show what each change would do")
 
 

@@ -20,6 +20,7 @@ from reloaderd.settings import ServiceSettings
 if TYPE_CHECKING:
     from reloaderd.handover import Handed, Handover
     from reloaderd.kernel.compiler import Compiler
+    from reloaderd.kernel.porters import Porter
 
 Tell = Callable[[do.Report], None]
 
@@ -31,6 +32,7 @@ NOT_PASSED_ON = (
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "RELOADERD_AGENT",
+    "RELOADERD_SOCKETS",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
 which another reloaderd, whose child we are, has its children speak to it."""
@@ -42,6 +44,7 @@ class Processes:
     def __init__(self, tell: Tell) -> None:
         self.children: dict[str, Child] = {}
         self.compilers: dict[str, Compiler] = {}
+        self.porters: dict[str, Porter] = {}
         self.agents: Agents | None = None
         self._handover: Handover | None = None
         self._tell = tell
@@ -95,6 +98,8 @@ class Processes:
             self.compilers.pop(name).close()
         if name in self.children:
             self.children.pop(name).close()
+        if name in self.porters:
+            self.porters.pop(name).close()
         if self._handover is not None:
             self._handover.release(name)
 
@@ -120,9 +125,28 @@ class Processes:
         environ = _environ(service)
         if self.agents is not None and _speaks(service):
             given = environ.get("PYTHONPATH")
-            environ |= self.agents.environ(given, service.roots, follow=service.modules)
+            agent = service.modules or service.keep_sockets
+            environ |= self.agents.environ(given, service.roots, agent)
         handed: Handed = () if self._handover is None else self._handover.take(service.name)
-        return Child(service.name, service.command, service.chdir, environ, early, handed)
+        porter = self._porter(service, handed)
+        if porter is not None:
+            environ |= porter.environ(0)
+        return Child(service.name, service.command, service.chdir, environ, early, handed, porter)
+
+    def _porter(self, service: ServiceSettings, handed: Handed) -> Porter | None:
+        if not service.keep_sockets or self.agents is None:
+            return None
+        from reloaderd.kernel.porters import Porter
+
+        words = ["keep"] if service.modules else ["keep", "alone"]
+        try:
+            porter = Porter(service.name, 1, words, [fd for fd, _ in handed])
+        except OSError as error:
+            text = f"its sockets are not kept: {error.strerror}"
+            self._tell(do.Report("warning", service.name, {"text": text}))
+            return None
+        self.porters[service.name] = porter
+        return porter
 
     def _compiler(self, service: ServiceSettings) -> None:
         if service.gate is None:
@@ -136,7 +160,7 @@ class Processes:
 
 def _speaks(service: ServiceSettings) -> bool:
     """Whether its children may have something to say: what they load, or that they listen."""
-    return service.modules or any(on.action == "notify" for on in service.rules.on)
+    return service.modules or service.keep_sockets or any(on.action == "notify" for on in service.rules.on)
 
 
 def _environ(service: ServiceSettings) -> dict[str, str]:

@@ -26,6 +26,11 @@ from _reloaderd_follow import Followers  # type: ignore[import-not-found]
 from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
+_SOCKETS = "RELOADERD_SOCKETS"
+
+if _SOCKETS in environ:  # few ask for it
+    from _reloaderd_sockets import Sockets  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,10 +107,7 @@ class Agent:
                 "cpython.run_file": self.run,
                 "os.rename": self.renamed,
                 _LOOKED_FOR: self.looked_for,
-                "subprocess.Popen": followers.popen,
-                "os.exec": followers.exec,
-                "os.putenv": followers.putenv,
-                "os.unsetenv": followers.putenv,
+                **followers.handlers(),
             }
         )
 
@@ -426,6 +428,13 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
+    sockets, _, words = environ.get(_SOCKETS, "").partition("\n")
+    if sockets:
+        agent.handlers["socket.__new__"] = Sockets(sockets, "keep" in words, "accept" in words).made
+        if "alone" in words:  # what it loads is not asked for
+            agent.handlers.update(Followers(directory).handlers())
+            sys.addaudithook(hook)
+            return
     agent.loaded()
     if not post.send():
         return

@@ -46,8 +46,8 @@ def _start():
             begin = _reloaderd_agent.begin
     except Exception:
         pass
-    for name in ("_reloaderd_agent", "_reloaderd_follow", "_reloaderd_paths", "_reloaderd_post"):
-        sys.modules.pop(name, None)
+    for name in ("agent", "follow", "paths", "post", "sockets"):
+        sys.modules.pop("_reloaderd_" + name, None)
     try:
         _clean(directory)
         if begin is not None:

@@ -74,7 +74,8 @@ def keep(
     status = EX_SOFTWARE
     try:
         try:
-            _settle(service, {requests, reports, *(fd for fd, _ in handed)})
+            settle(f"keeper of {service}", {requests, reports, *(fd for fd, _ in handed)})
+            libc.become_subreaper()
             Keeper(command, directory, environ, requests, reports, handed).serve()
             status = 0
         except BaseException:
@@ -84,8 +85,8 @@ def keep(
         os._exit(status)
 
 
-def _settle(service: str, kept: Iterable[int]) -> None:
-    """Turn a copy of the daemon into a process of its own."""
+def settle(title: str, kept: Iterable[int]) -> None:
+    """Turn a copy of the daemon into a process of its own, with 0, 1, 2 and what is to be `kept`."""
     gc.freeze()  # so that no collection touches, and thereby copies, pages shared with the daemon
     low = 3
     for fd in sorted(kept):
@@ -97,10 +98,9 @@ def _settle(service: str, kept: Iterable[int]) -> None:
         signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, _wake)
-    libc.become_subreaper()
     os.setpgid(0, 0)
     os.chdir("/")
-    libc.set_title(f"keeper of {service}")
+    libc.set_title(title)
 
 
 def _wake(signum: int, frame: object) -> None:

@@ -25,6 +25,22 @@ def new_socket() -> Any:
     return _socket.socket(_socket.AF_UNIX, kind)
 
 
+def listening_socket(path: str, backlog: int) -> Any:
+    """One that listens at `path`, which nobody else has.  Raises OSError."""
+    directory, _, name = path.rpartition("/")
+    hidden = os.path.join(directory, f".{name}")
+    one = new_socket()
+    try:
+        # until it listens it refuses, as one does that was left behind: nobody must take it for that
+        one.bind(hidden)
+        one.listen(backlog)
+        os.rename(hidden, path)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
 def runtime_directory() -> str:
     """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
 

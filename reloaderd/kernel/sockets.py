@@ -40,12 +40,12 @@ class Bound:
         self.address = address
         self.name = name
         self.inherited = inherited
-        self._file = None if inherited or not address.startswith("/") else _identity(address)
+        self._file = None if inherited or not address.startswith("/") else identity(address)
 
     def close(self) -> None:
         """Close it; the file of a socket that was opened here goes, unless another one is there by now."""
         os.close(self.fd)
-        if self._file is not None and _identity(self.address) == self._file:
+        if self._file is not None and identity(self.address) == self._file:
             with suppress(OSError):
                 os.unlink(self.address)
 
@@ -121,6 +121,17 @@ def refresh(fd: int) -> None:
         one.detach()
 
 
+def deepen(fd: int) -> None:
+    """Have as many connections wait as may: those of a whole restart."""
+    one = _socket.socket(fileno=fd)
+    try:
+        one.listen(_socket.SOMAXCONN)
+    except OSError:
+        pass
+    finally:
+        one.detach()
+
+
 def _listens(one: Any) -> bool:
     return bool(one.type == _socket.SOCK_STREAM and one.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
 
@@ -155,11 +166,12 @@ def _make_way(path: str) -> None:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
     finally:
         probe.close()
-    if _identity(path) == (look.st_dev, look.st_ino):
+    if identity(path) == (look.st_dev, look.st_ino):
         os.unlink(path)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells the file there from another; None where there is none."""
     try:
         look = os.lstat(path)
     except OSError:

@@ -60,6 +60,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 SIBLINGS = {
     "kernel.activation": {"kernel.sockets"},
     "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
+    "kernel.kept": {"kernel.sockets"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
@@ -72,6 +73,8 @@ SIBLINGS = {
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.porter": {"kernel.keeper", "kernel.kept", "kernel.openfiles"},
+    "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -101,6 +104,8 @@ NOT_WHEN_IDLE = {
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
     "reloaderd.kernel.sockets",
+    *("reloaderd.kernel.kept", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
+    "reloaderd.kernel.porters",
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
