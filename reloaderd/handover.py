@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from reloaderd.commands import Report
 from reloaderd.errors import ReloaderdError
@@ -28,7 +29,14 @@ MENDS = {
 }
 
 Handed = Sequence[tuple[int, str]]
-Key = tuple[str, str, int]
+
+
+class Key(NamedTuple):
+    """What is opened once: an address, or port 0 as it stands with one service at this place of its list."""
+
+    address: str
+    service: str = ""
+    at: int = 0
 
 
 class Handover:
@@ -54,22 +62,25 @@ class Handover:
         services = [one for one in services if not one.dry_run]
         first = not self._plan and not self._given
         plan, rest = share(self._inherited, services)
-        opened: dict[Key, Bound] = {}
-        for service in services:
-            for at, address in enumerate(service.listen):
-                if plan[service.name][at] is None:
-                    key = (service.name, address, at) if is_any_port(address) else ("", address, 0)
-                    try:
-                        one = self._opened.get(key) or opened.get(key) or sockets.open_at(address)
-                    except OSError as error:
-                        for made in opened.values():
-                            made.close()
-                        raise _refusal(address, error) from None
-                    plan[service.name][at] = opened[key] = one
-        self._opened |= opened
-        self._plan = {name: [one for one in some if one is not None] for name, some in plan.items()}
+        keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
+        self._open([key for key in keys if key not in self._opened])
+        self._plan = {
+            name: [self._opened[one] if isinstance(one, Key) else one for one in some]
+            for name, some in plan.items()
+        }
         if first:
             self._refuse(rest)
+
+    def _open(self, keys: Iterable[Key]) -> None:
+        opened: dict[Key, Bound] = {}
+        for key in keys:
+            try:
+                opened[key] = sockets.open_at(key.address)
+            except OSError as error:
+                for one in opened.values():
+                    one.close()
+                raise _refusal(key.address, error) from None
+        self._opened |= opened
 
     def take(self, name: str) -> Handed:
         """What the service begins to use: descriptors and their names."""
@@ -102,14 +113,17 @@ class Handover:
 
 def share(
     inherited: Sequence[Bound], services: Sequence[ServiceSettings]
-) -> tuple[dict[str, list[Bound | None]], list[Bound]]:
-    """For each service what it gets of these, in the order of its addresses (None where that is to be opened)
+) -> tuple[dict[str, list[Bound | Key]], list[Bound]]:
+    """For each service what it gets of these, in the order of its addresses (a Key where it is to be opened)
     and then what else goes to it; and what goes to none.
     """
     rest = list(inherited)
-    plan: dict[str, list[Bound | None]] = {}
+    plan: dict[str, list[Bound | Key]] = {}
     for service in services:
-        plan[service.name] = [_pick(rest, address) for address in service.listen]
+        plan[service.name] = [
+            _pick(rest, address) or (Key(address, service.name, at) if is_any_port(address) else Key(address))
+            for at, address in enumerate(service.listen)
+        ]
     for one in [*rest]:
         name = one.name if one.name in plan else services[0].name if len(services) == 1 else None
         if name is not None:

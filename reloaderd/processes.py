@@ -32,7 +32,7 @@ NOT_PASSED_ON = (
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "RELOADERD_AGENT",
-    "RELOADERD_SOCKETS",
+    "RELOADERD_PORTER",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
 which another reloaderd, whose child we are, has its children speak to it."""

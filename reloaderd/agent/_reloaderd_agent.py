@@ -26,10 +26,10 @@ from _reloaderd_follow import Followers  # type: ignore[import-not-found]
 from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
-_SOCKETS = "RELOADERD_SOCKETS"
+_PORTER = "RELOADERD_PORTER"
 
-if _SOCKETS in environ:  # few ask for it
-    from _reloaderd_sockets import Sockets  # type: ignore[import-not-found]
+if _PORTER in environ:  # few ask for it
+    from _reloaderd_porter import Sockets  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
-    sockets, _, words = environ.get(_SOCKETS, "").partition("\n")
+    sockets, _, words = environ.get(_PORTER, "").partition("\n")
     if sockets:
         agent.handlers["socket.__new__"] = Sockets(sockets, "keep" in words, "accept" in words).made
         if "alone" in words:  # what it loads is not asked for

@@ -44,9 +44,13 @@ def _start():
             import _reloaderd_agent  # type: ignore[import-not-found]
 
             begin = _reloaderd_agent.begin
+            if "LISTEN_PID" in _reloaderd_agent.environ:
+                import _reloaderd_sockets  # type: ignore[import-not-found]
+
+                _reloaderd_sockets.mend()
     except Exception:
         pass
-    for name in ("agent", "follow", "paths", "post", "sockets"):
+    for name in ("agent", "follow", "paths", "porter", "post", "sockets"):
         sys.modules.pop("_reloaderd_" + name, None)
     try:
         _clean(directory)

@@ -60,7 +60,7 @@ class Key(NamedTuple):
 class Kept:
     """One of them.  `slots` are those whose present run has it; `until` is when it is let go of."""
 
-    def __init__(self, fd: int, inode: int, key: Key, file: tuple[int, int] | None) -> None:
+    def __init__(self, fd: int, inode: int, key: Key, file: tuple[int, int, int] | None) -> None:
         self.fd = fd
         self.inode = inode
         self.key = key

@@ -61,7 +61,7 @@ class Porter:
 
     def environ(self, slot: int) -> dict[str, str]:
         """What the runs of a slot get, so that the agents in them find their way here."""
-        return {"RELOADERD_SOCKETS": f"{self._paths[slot]}\n{' '.join(self._words)}"}
+        return {"RELOADERD_PORTER": f"{self._paths[slot]}\n{' '.join(self._words)}"}
 
     def started(self, slot: int, run: int, keeper: int) -> None:
         """A run is about to be started, by this keeper."""

@@ -7,6 +7,8 @@ Facts
   makes the queue that short for the next one, too.
 - shutdown(2) of a listening socket ends it for all who have it, until somebody calls listen(2) again;
   close(2) does not.
+- A socket that was shut down keeps its port only if it was bound to that number, not if 0 was (inet_bind,
+  tcp_disconnect).  Two that have SO_REUSEADDR and do not listen yet may be bound to the same.
 - O_NONBLOCK belongs to the open file description (open(2)), so to all who were handed it.
 - With SO_REUSEADDR connections in TIME_WAIT do not keep an address; another listening socket does
   (socket(7)).
@@ -25,6 +27,8 @@ import os
 import stat
 from contextlib import suppress
 from typing import Any
+
+from reloaderd.settings import is_any_port
 
 _STREAM = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
 
@@ -62,17 +66,28 @@ def open_at(address: str) -> Bound:
         host, _, port = address.rpartition(":")
         family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
         where = (host.strip("[]"), int(port))  # type: ignore[assignment]
-    one = _socket.socket(family, _STREAM)
+    one, scout = _new(family), None
     try:
-        if family != _socket.AF_UNIX:
-            one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if is_any_port(address):
+            scout = _new(family)
+            scout.bind(where)
+            where = scout.getsockname()
         one.bind(where)
+        if scout is not None:
+            scout.close()
         one.listen(_socket.SOMAXCONN)
         address = address_of(one)
     except OSError:
         one.close()
         raise
     return Bound(one.detach(), address)
+
+
+def _new(family: int) -> Any:
+    one = _socket.socket(family, _STREAM)
+    if family != _socket.AF_UNIX:
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    return one
 
 
 def inherit(fd: int, name: str) -> Bound:
@@ -166,14 +181,14 @@ def _make_way(path: str) -> None:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
     finally:
         probe.close()
-    if identity(path) == (look.st_dev, look.st_ino):
+    if identity(path) == (look.st_dev, look.st_ino, look.st_mtime_ns):
         os.unlink(path)
 
 
-def identity(path: str) -> tuple[int, int] | None:
-    """What tells the file there from another; None where there is none."""
+def identity(path: str) -> tuple[int, int, int] | None:
+    """Which file it is: inode numbers are used again at once, and chmod(1) leaves the mtime."""
     try:
         look = os.lstat(path)
     except OSError:
         return None
-    return look.st_dev, look.st_ino
+    return look.st_dev, look.st_ino, look.st_mtime_ns

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "handover", "loop", "processes"},
+    {"answers", "handover", "loop", "processes", "servicemanager"},
     {
         "assembly",
         "config",
@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "doctor",
         "envfile",
         "excerpt",
+        "journaling",
         "options",
         "parsers",
         "paths",
@@ -75,6 +76,7 @@ SIBLINGS = {
     "kernel.poller": {"kernel.looks"},
     "kernel.porter": {"kernel.keeper", "kernel.kept", "kernel.openfiles"},
     "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
+    "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -106,6 +108,9 @@ NOT_WHEN_IDLE = {
     "reloaderd.kernel.sockets",
     *("reloaderd.kernel.kept", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
     "reloaderd.kernel.porters",
+    *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
+    *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
+    *("reloaderd.journaling", "reloaderd.kernel.journal"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
