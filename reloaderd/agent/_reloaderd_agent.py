@@ -87,7 +87,7 @@ class Agent:
 
     def __init__(self, post: Post, roots: "list[str]") -> None:
         self.post = post
-        self.handlers: dict[str, Callable[[tuple[Any, ...]], None]] = {}
+        self.handlers: dict[str, Callable[[tuple[Any, ...]], object]] = {}
         self.modules: set[str] = set()
         self.data: dict[str, tuple[str, str]] = {}  # by real path: the path as it was seen, its stat
         self.own: set[str] = set()
@@ -419,8 +419,7 @@ def begin(directory: str) -> None:
         handler = get(event)
         if handler is not None:
             try:
-                handler(args)
-                if post.pending and not post.send():
+                if handler(args) is None and post.pending and not post.send():
                     agent.stop()
             except _TooEarly:
                 raise

@@ -66,14 +66,17 @@ class Sockets:
         self.chosen: set[int] = set()  # inodes of those whose port the kernel chose
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
 
-    def made(self, args: "tuple[Any, ...]") -> None:
-        """socket.__new__(self, family, type, protocol): the class may be there by now."""
-        if self.wrapped:
-            return
-        for kind in type(args[0]).__mro__:
-            if kind.__module__ == "socket" and kind.__bases__ == (_Socket,):
-                self.wrapped = True
-                self._wrap(kind)
+    def made(self, args: "tuple[Any, ...]") -> bool:
+        """socket.__new__(self, family, type, protocol): the class may be there by now.
+
+        True: it is no occasion to send anything, for which a socket is made.
+        """
+        if not self.wrapped:
+            for kind in type(args[0]).__mro__:
+                if kind.__module__ == "socket" and kind.__bases__ == (_Socket,):
+                    self.wrapped = True
+                    self._wrap(kind)
+        return True
 
     def _wrap(self, kind: "Any") -> None:
         kind.bind = _bind(self, _Socket.bind)
@@ -134,7 +137,8 @@ class Sockets:
                 self._send(b"free %d" % inode)
                 return
             self.told[number] = inode
-            self._send(b"keep %d" % inode, number if self.keeps else -1)
+            path = _path(sock.getsockname()) if _family(sock) == _UNIX else b""
+            self._send(b"keep %d " % inode + path, number if self.keeps else -1)
         except Exception:
             pass
 
@@ -199,14 +203,17 @@ def _is_stream(sock: "Any") -> bool:
     return _family(sock) in _FAMILIES and sock.getsockopt(_SOL, _socket.SO_TYPE) == _socket.SOCK_STREAM
 
 
+def _path(address: "Any") -> bytes:
+    path = fsencode(address) if isinstance(address, str) else bytes(address)
+    return path if path[:1] in (b"/", b"\0", b"") else getcwdb() + b"/" + path
+
+
 def _wanted(sock: "Any", address: "Any") -> bytes:
     """The address as the kernel would say it, with what else tells one socket from another."""
     family = _family(sock)
     port = v6only = 0
     if family == _UNIX:
-        host = fsencode(address) if isinstance(address, str) else bytes(address)
-        if host[:1] not in (b"/", b"\0"):
-            host = getcwdb() + b"/" + host
+        host = _path(address)
     else:
         probe = _Socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         try:
@@ -215,7 +222,7 @@ def _wanted(sock: "Any", address: "Any") -> bytes:
         finally:
             probe.close()
         port = int(address[1])
-        v6only = sock.getsockopt(_V6, _V6ONLY) if family == _INET6 else 0
+        v6only = sock.getsockopt(_V6, _V6ONLY) if host == b"::" else int(family == _INET6)
     protocol = sock.getsockopt(_SOL, _socket.SO_PROTOCOL)
     reuseport = sock.getsockopt(_SOL, _socket.SO_REUSEPORT) if family != _UNIX else 0
     return b"take %d %d %d %d %d " % (family, protocol, v6only, reuseport, port) + host

@@ -10,6 +10,7 @@ Rules:
 Facts
 - Two sockets of one port are in each other's way where their addresses are the same or one is the wildcard;
   an IPv6 one without IPV6_V6ONLY is an IPv4 one, too (ipv6(7)).
+- bind(2) sets IPV6_V6ONLY for any other address than the wildcard (net/ipv6/af_inet6.c).
 - The inode of a socket is that of one alone among all that are open (/proc/PID/fd: `socket:[INODE]`).
 """
 
@@ -90,12 +91,12 @@ class Stock:
         """Those of all."""
         return {one.inode for one in self._kept}
 
-    def keep(self, fd: int, slot: int, now: float) -> None:
-        """The run listens at `fd`, which is a duplicate for us."""
+    def keep(self, fd: int, path: bytes, slot: int, now: float) -> None:
+        """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path."""
         inode = os.fstat(fd).st_ino
         known = next((one for one in self._kept if one.inode == inode), None)
         if known is None:
-            key = _key(fd)
+            key = _key(fd, path)
             file = sockets.identity(os.fsdecode(key.host)) if key is not None and _is_file(key) else None
             if key is None or len(self._kept) >= MOST or (_is_file(key) and file is None):
                 os.close(fd)
@@ -175,8 +176,11 @@ def _is_file(key: Key) -> bool:
     return key.family == _socket.AF_UNIX and key.host[:1] == b"/"
 
 
-def _key(fd: int) -> Key | None:
-    """That of a socket; None of one that does not listen, or not for what is kept."""
+def _key(fd: int, path: bytes) -> Key | None:
+    """That of a socket; None of one that does not listen, or not for what is kept.
+
+    `path` is where a Unix socket is that was bound to a relative path.
+    """
     try:
         one = _socket.socket(fileno=fd)
     except OSError:
@@ -188,11 +192,13 @@ def _key(fd: int) -> Key | None:
         protocol = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PROTOCOL)
         if one.family == _socket.AF_UNIX:
             host = os.fsencode(name)
+            host = host if host[:1] in (b"/", b"\0", b"") else path
             return Key(one.family, protocol, 0, 0, 0, host) if host[:1] in (b"/", b"\0") else None
         if one.family not in (_socket.AF_INET, _socket.AF_INET6):
             return None
-        v6 = one.family == _socket.AF_INET6
-        v6only = one.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY) if v6 else 0
+        v6only = int(one.family == _socket.AF_INET6)
+        if name[0] == "::":
+            v6only = one.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY)
         reuseport = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT)
         return Key(one.family, protocol, v6only, reuseport, name[1], name[0].encode("ascii"))
     except OSError:

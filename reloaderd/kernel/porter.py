@@ -8,7 +8,8 @@ has done what it does.
     requests  ("started", slot, run, keeper)  ("stopping", slot)  ("gone", slot)
     reports   ("below", address, name)
     packets   of an agent, one a connection
-        keep INODE     with a descriptor: the process listens there
+        keep INODE PATH
+                       with a descriptor: the process listens there; PATH is that of a Unix socket
         free INODE     it listens where the kernel has chosen the port
         shut INODE     it has closed what it listened at
         take FAMILY PROTOCOL V6ONLY REUSEPORT PORT HOST
@@ -28,6 +29,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
@@ -94,6 +96,7 @@ class Porter:
         self._slots = [Slot() for _ in doors]
         self._stock = Stock(self._in_use)
         self._frames = frames.Frames()
+        self._asked: deque[tuple[Any, ...]] = deque()
         self._connections: dict[int, tuple[int, Any]] = {}
         self._processes: dict[int, tuple[int, int]] = {}  # by pidfd: the slot, the pid
         self._told: set[str] = set()
@@ -127,8 +130,9 @@ class Porter:
             data = os.read(self._requests, 65536)
         except BlockingIOError:
             return True
-        for request in self._frames.feed(data):
-            self._note(request, time.monotonic())
+        self._asked += self._frames.feed(data)
+        while self._asked:
+            self._note(self._asked.popleft(), time.monotonic())
         return bool(data)
 
     def _note(self, request: tuple[Any, ...], now: float) -> None:
@@ -141,6 +145,7 @@ class Porter:
             case ("stopping", number):
                 self._slots[number].stopping = True
             case ("gone", number):
+                self._hear_out(number)
                 self._stock.gone(number, self._slots[number].stopping, now)
                 self._slots[number] = Slot()
                 for fd, (slot_of, _) in [*self._processes.items()]:
@@ -157,7 +162,16 @@ class Porter:
 
     # The agents
 
-    def _accept(self, number: int, door: Any) -> None:
+    def _hear_out(self, number: int) -> None:
+        """Hear what the slot's run said before it went: who lives is of the next one."""
+        for slot_of, door in self._doors.values():
+            if slot_of == number:
+                self._accept(number, door, hear=False)
+        for fd, (slot_of, connection) in [*self._connections.items()]:
+            if slot_of == number and proctree.read_stat(_peer(connection)) is None:
+                self._hear(fd, before=True)
+
+    def _accept(self, number: int, door: Any, hear: bool = True) -> None:
         while True:
             try:
                 fd, _ = door._accept()
@@ -169,10 +183,11 @@ class Porter:
                 self._close(next(iter(self._connections)))
             self._connections[fd] = number, connection
             self._poll.register(fd, select.POLLIN)
-            self._hear(fd)
+            if hear:
+                self._hear(fd)
 
-    def _hear(self, fd: int) -> None:
-        """Read the one packet of a connection, if it is there."""
+    def _hear(self, fd: int, before: bool = False) -> None:
+        """Read the one packet of a connection, if it is there; said `before` what the daemon said last."""
         number, connection = self._connections[fd]
         given: list[int] = []
         try:
@@ -181,6 +196,8 @@ class Porter:
                 if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                     given += [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
             if data:
+                if not before:
+                    self._obey()
                 self._answer(number, connection, data, given)
         except BlockingIOError:
             return
@@ -198,10 +215,11 @@ class Porter:
         """What an agent of the slot's run says.  Of `given` it removes what it keeps."""
         slot, now = self._slots[number], time.monotonic()
         pid = _peer(connection)
-        if not slot.run or not _is_below(pid, slot.keeper):
+        verb, _, rest = data.partition(b" ")
+        below = _is_below(pid, slot.keeper)
+        if not slot.run or not (below or (below is None and verb == b"keep")):
             connection.send(b"none", _socket.MSG_NOSIGNAL)
             return
-        verb, _, rest = data.partition(b" ")
         if verb == b"take":
             *numbers, host = rest.split(b" ", 5)
             found = self._stock.take(Key._make((*_numbers(numbers), host)), number, now)
@@ -213,7 +231,7 @@ class Porter:
                 connection.send(b"none" if found is None else b"again", _socket.MSG_NOSIGNAL)
         elif verb == b"keep" and given:
             self._wait_for(pid, number)
-            self._stock.keep(given.pop(), number, now)
+            self._stock.keep(given.pop(), rest.partition(b" ")[2], number, now)
         elif verb == b"free":
             slot.free.update(_numbers([rest]))
         elif verb == b"shut":
@@ -225,7 +243,8 @@ class Porter:
             return
         try:
             fd = os.pidfd_open(pid)
-        except OSError:
+        except OSError:  # it has ended already
+            self._slots[number].look = time.monotonic() + LEAVE
             return
         self._processes[fd] = number, pid
         self._poll.register(fd, select.POLLIN)
@@ -262,7 +281,7 @@ class Porter:
     def _look_below(self, slot: Slot) -> None:
         """Tell, once, of what listens without having told: it does not bind by Python's module."""
         known = self._stock.inodes() | self._given | slot.free
-        tree = proctree.descendants(slot.keeper)
+        tree = self._processes_of(slot)
         if not tree:
             return
         listening = openfiles.listening(tree[0])
@@ -274,7 +293,10 @@ class Porter:
                     self._report("below", address, _name_of(pid))
 
     def _in_use(self, number: int, inode: int) -> bool:
-        return openfiles.has(proctree.descendants(self._slots[number].keeper), inode)
+        return openfiles.has(self._processes_of(self._slots[number]), inode)
+
+    def _processes_of(self, slot: Slot) -> list[int]:
+        return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
 
 
 def _numbers(words: Sequence[bytes]) -> list[int]:
@@ -290,13 +312,14 @@ def _peer(connection: Any) -> int:
     return int.from_bytes(credentials[:4], sys.byteorder)
 
 
-def _is_below(pid: int, keeper: int) -> bool:
-    """Whether a process is one of those that the keeper keeps."""
-    while pid > 1 and pid != keeper:
-        stat = proctree.read_stat(pid)
-        if stat is None:
-            return False
+def _is_below(pid: int, keeper: int) -> bool | None:
+    """Whether a process is one of those that the keeper keeps; None: it has ended by now."""
+    stat = proctree.read_stat(pid)
+    if stat is None:
+        return None
+    while stat is not None and pid != keeper:
         pid = stat.parent
+        stat = proctree.read_stat(pid)
     return pid == keeper
 
 
