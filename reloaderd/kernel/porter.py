@@ -183,11 +183,13 @@ class Porter:
                 self._close(next(iter(self._connections)))
             self._connections[fd] = number, connection
             self._poll.register(fd, select.POLLIN)
-            if hear:
-                self._hear(fd)
+            for earlier in [*self._connections] if hear else ():  # what was said first is heard first
+                self._hear(earlier)
 
     def _hear(self, fd: int, before: bool = False) -> None:
         """Read the one packet of a connection, if it is there; said `before` what the daemon said last."""
+        if fd not in self._connections:
+            return
         number, connection = self._connections[fd]
         given: list[int] = []
         try:
