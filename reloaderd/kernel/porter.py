@@ -190,6 +190,16 @@ class Porter:
         """Read the one packet of a connection, if it is there; said `before` what the daemon said last."""
         if fd not in self._connections:
             return
+        try:
+            self._connections[fd][1].recv(1, _socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        if not before:
+            self._obey()  # which may be that the run is gone, and so hear this
+            if fd not in self._connections:
+                return
         number, connection = self._connections[fd]
         given: list[int] = []
         try:
@@ -198,8 +208,6 @@ class Porter:
                 if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                     given += [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
             if data:
-                if not before:
-                    self._obey()
                 self._answer(number, connection, data, given)
         except BlockingIOError:
             return
