@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reloaderd.handover import Handed, Handover
     from reloaderd.kernel.compiler import Compiler
     from reloaderd.kernel.porters import Porter
+    from reloaderd.servicemanager import ServiceManager
 
 Tell = Callable[[do.Report], None]
 
@@ -31,6 +32,8 @@ NOT_PASSED_ON = (
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "FDSTORE",
     "RELOADERD_AGENT",
     "RELOADERD_PORTER",
 )
@@ -41,13 +44,15 @@ which another reloaderd, whose child we are, has its children speak to it."""
 class Processes:
     """By the name of the service; with `dry_run` it has none."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, manager: ServiceManager | None = None) -> None:
         self.children: dict[str, Child] = {}
         self.compilers: dict[str, Compiler] = {}
         self.porters: dict[str, Porter] = {}
         self.agents: Agents | None = None
         self._handover: Handover | None = None
+        self._cgroup = ""
         self._tell = tell
+        self._manager = manager
         self._forgetful: Container[int] = ()
 
     def __enter__(self) -> Processes:
@@ -66,6 +71,12 @@ class Processes:
         real = [one for one in services if not one.dry_run]
         self.prepare(real)
         self._listen(real)
+        if real and os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            from reloaderd.kernel import cgroups
+
+            self._cgroup = cgroups.delegated(os.environ)
+            if self._cgroup:
+                cgroups.clear(self._cgroup)
         become_subreaper()
         for one in real:
             self.children[one.name] = self._child(one, early=True)
@@ -80,7 +91,9 @@ class Processes:
                 return
             from reloaderd.handover import Handover, inherited
 
-            self._handover = Handover(self._tell, inherited(os.environ))
+            self._handover = Handover(
+                self._tell, inherited(os.environ), None if self._manager is None else self._manager.say
+            )
         self._handover.prepare(services)
 
     def add(self, service: ServiceSettings) -> None:
@@ -131,7 +144,8 @@ class Processes:
         porter = self._porter(service, handed)
         if porter is not None:
             environ |= porter.environ(0)
-        return Child(service.name, service.command, service.chdir, environ, early, handed, porter)
+        command = service.name, service.command, service.chdir, environ
+        return Child(*command, early, handed, self._cgroup, porter)
 
     def _porter(self, service: ServiceSettings, handed: Handed) -> Porter | None:
         if not service.keep_sockets or self.agents is None:

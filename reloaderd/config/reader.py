@@ -153,7 +153,7 @@ class Reader:
         roots = self._roots(given.pop("paths", [(0, ".")]), (*at, "paths"))
         environ = [*self._variables(given, at), *assembly.environ(self._given)]
         chdir = self._directory(given.get("chdir"), (*at, "chdir"))
-        merged = self._merged(given)
+        merged = self._merged(given, at)
         merged |= {"name": name, "chdir": chdir, "config": self._source.path}
         if "listen" in merged:
             merged["listen"] = self._addresses(merged["listen"], at)
@@ -162,15 +162,20 @@ class Reader:
             return None
         return assembly.service(merged, command, roots, environ)
 
-    def _merged(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _merged(self, given: dict[str, Any], at: Path) -> dict[str, Any]:
         """The values of the file with those of the command line over them."""
-        patterns = (*given.pop("filter", ()), *given.pop("ignore", ()))
-        over, origin = self._given, self._source.shown
+        over = self._given
         merged = {**given, **over}
         if "ext" in given and "ext" not in over:
-            merged["ext_origin"] = origin
-        for name, before in (("patterns", patterns), ("on", given.get("on", ()))):
-            merged[name] = (*(one._replace(origin=origin) for one in before), *over.get(name, ()))
+            merged["ext_origin"] = self._origin((*at, "ext"))
+        patterns = [
+            one._replace(origin=self._origin((*at, name, number)))
+            for name in ("filter", "ignore")
+            for number, one in enumerate(merged.pop(name, ()))
+        ]
+        ons = [one._replace(origin=self._origin((*at, "on", one.glob))) for one in given.get("on", ())]
+        for name, before in (("patterns", patterns), ("on", ons)):
+            merged[name] = (*before, *over.get(name, ()))
         if "exact" in over:
             merged.pop("modules", None)
         if "modules" in over:
@@ -198,6 +203,8 @@ class Reader:
 
     def _addresses(self, given: Sequence[str], at: Path) -> tuple[str, ...]:
         ours = "listen" not in self._given
+        if ours:  # an address has no ~ in front
+            given = [os.path.expanduser(one) if one.startswith("~/") else one for one in given]
         try:
             return assembly.addresses(given, self._base if ours else self._cwd)
         except ReloaderdError as error:
@@ -232,6 +239,10 @@ class Reader:
         if path.startswith("~/"):
             path = os.path.expanduser(path)
         return path if self._base == self._cwd or not path else os.path.join(self._base, path)
+
+    def _origin(self, key: Path) -> str:
+        """Where a rule stands."""
+        return f"{self._source.shown}:{self._lines.of(key)}"
 
     # Faults
 

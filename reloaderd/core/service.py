@@ -10,13 +10,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.announcer import Announcer
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
 from reloaderd.core.notices import Notices, Unhandled, signals
+from reloaderd.core.origin import Origin
 from reloaderd.core.passage import Passage
+from reloaderd.core.pause import Pause
 from reloaderd.core.rewalk import OVERFLOWED, Rewalk
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
@@ -46,6 +49,8 @@ from reloaderd.events import (
     WatchStale,
 )
 from reloaderd.settings import ServiceSettings
+
+LOCKED = "version control is at work"
 
 
 class Service:
@@ -80,6 +85,9 @@ class Service:
         self._since = joined
         self._held_said = False
         self._delayed = False
+        self._asker = "start" if joined is None else "configuration"
+        self.origin = Origin()
+        self.pause = Pause(settings.name)
 
     # Events
 
@@ -197,8 +205,11 @@ class Service:
         late = self.debounce.take()
         self.notices.forget()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
-        self._since = self._since if self._since is not None else (self.debounce.first if late else None)
-        paths = dict.fromkeys([*self.passage.take().paths, *self._cause.paths, *late.paths])
+        if self._since is None and late and not self.pause.on:
+            self._since = self.debounce.first
+        batches = (self.passage.take(), self._cause, late)
+        paths = dict.fromkeys(path for batch in batches for path in batch.paths)
+        self.origin, self._asker = Origin.of(self._asker, batches), ""
         since, self._since, self._cause = self._since, None, Batch()
         self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
@@ -210,12 +221,46 @@ class Service:
         self.watcher.baseline(at)
         self.passage.start(paths, at)
 
-    def restart(self, now: float) -> list[Command]:
-        """Someone asks for a restart."""
+    def restart(self, now: float, asker: str) -> list[Command]:
+        """Someone asks for a restart: by a signal of that name, or by the control socket."""
         if self.settings.dry_run or not self._ready:
             return []
+        self._asker = asker
         self._since = now
         return self.gate.stop() + self.supervisor.change(now)
+
+    def renumber(self, settings: ServiceSettings) -> None:
+        """The same settings, which may stand on other lines of the configuration file by now."""
+        self.settings = settings
+        self.watcher.rules.renumber(settings.rules)
+
+    def set_paused(self, on: bool, now: float) -> list[Command]:
+        """Hold every batch from now on, or let go of what is held."""
+        if self.pause.on and not on:  # it did not take that long
+            self.debounce.restart_clock(now)
+            self.gate.first = now
+        self.pause.set(on)
+        return self._go_through(now)
+
+    def held(self, now: float) -> tuple[str, int]:
+        """Why changes wait, if they do, and how many do."""
+        waiting = len(self.debounce.batch) + self.passage.waiting
+        if self.pause.on:
+            return "paused", waiting
+        if self.gate.failing:
+            return "syntax", waiting
+        if self.debounce.batch and self.debounce.locked(now):
+            return LOCKED, waiting
+        return ("slowing down" if self._delayed else ""), waiting
+
+    @property
+    def source(self) -> str:
+        """The name of the kernel's source."""
+        return self._announcer.source
+
+    def sources(self) -> dict[str, Any]:
+        """What is watched, and by which means: as in the log line `watching`."""
+        return self._announcer.fields()
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
@@ -229,8 +274,9 @@ class Service:
         instants += [self._rewalk.deadline, self._announcer.deadline]
         instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
-            instants.append(self.debounce.deadline(now))
-            if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
+            instants.append(self.pause.deadline(self.debounce, now))
+            locked = self.debounce.locked(now) and not self._held_said
+            if self.debounce.batch and locked and not self.pause.on:
                 instants.append(self.debounce.undisturbed(now))
         return min((instant for instant in instants if instant is not None), default=None)
 
@@ -255,6 +301,8 @@ class Service:
         return commands
 
     def _settle(self, now: float) -> list[Command]:
+        if self.pause.on:
+            return self.pause.tick(self.debounce, now)
         deadline = self.debounce.deadline(now)
         if deadline is None:
             self._delayed = False
@@ -262,7 +310,7 @@ class Service:
         if now < deadline:
             if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
                 self._held_said = True
-                return [Report("held", self.settings.name, {"reason": "version control is at work"})]
+                return [Report("held", self.settings.name, {"reason": LOCKED})]
             return []
         batch = self.debounce.batch
         restarts = batch.by_action("restart")
@@ -280,6 +328,8 @@ class Service:
     def _go_through(self, now: float) -> list[Command]:
         """What is through the passage is acted on."""
         commands = self.gate.tick(now)
+        if self.pause.on:
+            return commands
         if self.passage.signals:
             batch, self.passage.signals = self.passage.signals, None
             commands.append(changed(self.settings, batch, "tell"))

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from reloaderd.events import ChildEnded, ChildStarted, ChildStopped, Event, KeeperDied, RunGone, StartFailed
 from reloaderd.kernel import frames, libc, proctree
-from reloaderd.kernel.keeper import EX_SOFTWARE, Handed, keep
+from reloaderd.kernel.keeper import EX_SOFTWARE, Kept, keep
 
 _EVENTS: dict[str, Any] = {
     kind.__name__: kind for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone)
@@ -164,21 +164,20 @@ class Child:
         chdir: str | None,
         environ: Mapping[str, str],
         early: bool = True,
-        handed: Handed = (),
+        handed: Sequence[tuple[int, str]] = (),
+        cgroup: str = "",
         door: Door | None = None,
         slot: int = 0,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
-        `environ` is what every run gets, `chdir` None the present directory.  `handed` stays open until
-        this is closed.  `door` is told of the runs, which are in `slot`.  Raises OSError when there is no
-        descriptor or process to be had.
+        `environ` is what every run gets, `chdir` None the present directory; `handed` and `cgroup` are as in
+        `Kept`, and the descriptors stay open until this is closed.  `door` is told of the runs, which are in
+        `slot`.  Raises OSError when there is no descriptor or process to be had.
         """
         self._service = service
-        self._command = tuple(command)
-        self._directory = working_directory() if chdir is None else chdir
-        self._environ = dict(environ)
-        self._handed = handed
+        directory = working_directory() if chdir is None else chdir
+        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup)
         self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
@@ -227,7 +226,7 @@ class Child:
             try:
                 self._fork()
             except OSError as error:
-                self._fail(StartFailed(self._service, run, error.errno or 0, self._command[0]))
+                self._fail(StartFailed(self._service, run, error.errno or 0, self._kept.command[0]))
                 return
         if self._door is not None:
             self._door.started(self._slot, run, self._keeper)
@@ -270,8 +269,7 @@ class Child:
         fds = list(frames.open_pipe())
         try:
             fds += frames.open_pipe()
-            run = self._service, self._command, self._directory, self._environ
-            pid = fork_process(lambda: keep(*run, fds[0], fds[3], self._handed))
+            pid = fork_process(lambda: keep(self._kept, fds[0], fds[3]))
         except OSError:
             for fd in fds:
                 os.close(fd)

@@ -32,13 +32,13 @@ import select
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
 
-Handed = Sequence[tuple[int, str]]
-"""Descriptors that each run gets, from 3 on in this order, with their names."""
+if TYPE_CHECKING:
+    from reloaderd.kernel.cgroups import Cgroup
 
 _FAULTS = frozenset(
     (
@@ -57,30 +57,44 @@ EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
 
 
-def keep(
-    service: str,
-    command: Sequence[str],
-    directory: str,
-    environ: Mapping[str, str],
-    requests: int,
-    reports: int,
-    handed: Handed = (),
-) -> NoReturn:
-    """Be the keeper of `service` until the daemon closes `requests`; then leave nothing and exit.
+class Kept(NamedTuple):
+    """What a keeper keeps: a service, and what each of its runs is started with.
+
+    `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
+    directory of the one below which each run has its own, or "".
+    """
+
+    service: str
+    command: Sequence[str]
+    directory: str
+    environ: Mapping[str, str]
+    handed: Sequence[tuple[int, str]] = ()
+    cgroup: str = ""
+
+
+def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
+    """Be the keeper of a service until the daemon closes `requests`; then leave nothing and exit.
 
     To be called in a fresh fork, with all signals blocked; closes every descriptor but 0, 1, 2, its two and
-    what is `handed` to each run.
+    what is handed to each run.
     """
     status = EX_SOFTWARE
+    cgroup: Cgroup | None = None
     try:
         try:
-            settle(f"keeper of {service}", {requests, reports, *(fd for fd, _ in handed)})
+            settle(f"keeper of {kept.service}", {requests, reports, *(fd for fd, _ in kept.handed)})
             libc.become_subreaper()
-            Keeper(command, directory, environ, requests, reports, handed).serve()
+            if kept.cgroup:
+                from reloaderd.kernel.cgroups import Cgroup
+
+                cgroup = Cgroup(kept.cgroup, kept.service)
+            Keeper(kept, cgroup, requests, reports).serve()
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
         _leave_nothing()
+        if cgroup is not None:
+            cgroup.leave_nothing()
     finally:
         os._exit(status)
 
@@ -129,26 +143,17 @@ def _leave_nothing() -> None:
 class Keeper:
     """The keeper's own state: which run, which child, what was asked."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        directory: str,
-        environ: Mapping[str, str],
-        requests: int,
-        reports: int,
-        handed: Handed,
-    ) -> None:
-        self._command = command
-        self._directory = directory
-        self._environ = environ
+    def __init__(self, kept: Kept, cgroup: Cgroup | None, requests: int, reports: int) -> None:
+        self._kept = kept
+        self._cgroup = cgroup
         self._requests = requests
         self._reports = reports
-        self._handed = handed
         self._begin: Begin = by_posix_spawn
-        if handed:
+        if kept.handed or cgroup is not None:
             from reloaderd.kernel.forking import Forking
 
-            self._begin = Forking(handed)
+            self._begin = Forking(kept.handed, os.fork if cgroup is None else cgroup.fork)
+        self._poll = select.poll()
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -163,7 +168,7 @@ class Keeper:
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        poll = select.poll()
+        poll = self._poll
         poll.register(woken, select.POLLIN)  # first: requests are judged by what is true now
         poll.register(self._requests, select.POLLIN)
         while True:
@@ -171,6 +176,8 @@ class Keeper:
                 if fd == woken:
                     os.read(woken, 4096)
                     self._reap()
+                elif fd != self._requests:
+                    self._read_cgroup()
                 else:
                     data = os.read(self._requests, 65536)
                     if not data:
@@ -194,24 +201,36 @@ class Keeper:
 
     def _start(self, run: int, environ: Mapping[str, str]) -> None:
         if self._run is not None:
-            self._report("StartFailed", run, errno.EBUSY, self._command[0])
+            self._report("StartFailed", run, errno.EBUSY, self._kept.command[0])
             return
+        kept = self._kept
+        if self._cgroup is not None:
+            self._cgroup.make(run, self._poll)
         try:
-            pid = spawn(self._command, self._directory, {**self._environ, **environ}, self._begin)
+            pid = spawn(kept.command, kept.directory, {**kept.environ, **environ}, self._begin)
         except OSError as error:
+            if self._cgroup is not None:
+                self._cgroup.remove()
             self._report("StartFailed", run, error.errno, error.filename)
             return
         self._run, self._child, self._group = run, pid, pid
         self._killing = self._ending = False
         self._report("ChildStarted", run, pid)
 
-    def _refresh(self) -> None:
-        """Have nobody refused by what was handed on, whatever a run did to it."""
-        if self._handed:
+    def _clean(self) -> None:
+        """Have nobody refused by what was handed on, whatever the run did to it, and nothing left to see."""
+        if self._cgroup is not None:
+            self._cgroup.remove()
+        if self._kept.handed:
             from reloaderd.kernel.sockets import refresh
 
-            for fd, _ in self._handed:
+            for fd, _ in self._kept.handed:
                 refresh(fd)
+
+    def _read_cgroup(self) -> None:
+        """Something came into it, or nothing is left in it; it may be another than it was about."""
+        if self._cgroup is not None and not self._cgroup.populated():
+            self._reap()
 
     def _signal(self, signum: int, scope: str, ends: bool) -> None:
         """Signal; if it `ends`, then continue what is stopped there, so that it can act on it.
@@ -241,7 +260,8 @@ class Keeper:
         """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""
         if self._child:
             _pass_over_gone(os.killpg, self._group, signal.SIGKILL)
-        proctree.kill_descendants()
+        if self._cgroup is None or not self._cgroup.kill():
+            proctree.kill_descendants()
 
     def _reap(self) -> None:
         """Take in what ended or stopped; only what concerns the child and the run's end is reported."""
@@ -250,7 +270,7 @@ class Keeper:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                gone = True
+                gone = self._cgroup is None or not self._cgroup.populated()
                 break
             if pid == 0:
                 gone = False
@@ -266,7 +286,7 @@ class Keeper:
             left = 0 if gone else max(1, len(proctree.descendants(os.getpid())))
             self._report("ChildEnded", self._run, ended, left)
         if gone and self._run is not None:
-            self._refresh()
+            self._clean()
             self._report("RunGone", self._run)
             self._run, self._group, self._killing = None, 0, False
         elif self._killing:

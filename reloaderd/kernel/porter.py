@@ -35,7 +35,7 @@ from typing import Any, NoReturn
 
 from reloaderd.kernel import frames, openfiles, proctree
 from reloaderd.kernel.keeper import settle
-from reloaderd.kernel.kept import Key, Stock
+from reloaderd.kernel.stock import Key, Stock
 
 LONGEST = 512
 """Bytes of a packet: a path has at most 108."""

@@ -66,7 +66,8 @@ def runtime_directory() -> str:
         kind, _, rest = name.partition("-")
         pid = rest.partition("-")[0].removesuffix("~")
         # one that lives is not woken by a question, unless it is in a namespace where its number is another
-        if kind == "agent" and not os.path.exists(f"/proc/{pid}"):
+        path = os.path.join(directory, name)
+        if kind == "agent" and not os.path.exists(f"/proc/{pid}") and not os.path.isdir(path):
             _remove_stale(os.path.join(directory, name))
         elif kind == "pulse" and not os.path.exists(f"/proc/{pid}"):  # one that lives makes it again
             _remove_pulse(os.path.join(directory, name))

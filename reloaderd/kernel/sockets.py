@@ -36,7 +36,7 @@ _STREAM = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
 class Bound:
     """A descriptor to hand on.  `address` is where it listens, "" where it is nothing that does.
 
-    `name` is what the service manager calls one that was `inherited`.
+    `name` is what the service manager calls it, if it was `inherited` or is kept there.
     """
 
     def __init__(self, fd: int, address: str, name: str = "", inherited: bool = False) -> None:
@@ -44,12 +44,23 @@ class Bound:
         self.address = address
         self.name = name
         self.inherited = inherited
-        self._file = None if inherited or not address.startswith("/") else identity(address)
+        self._file: object = None
+        if not inherited:
+            self.own()
 
-    def close(self) -> None:
-        """Close it; the file of a socket that was opened here goes, unless another one is there by now."""
+    def own(self) -> None:
+        """The file of the socket, if it has one, is ours to remove."""
+        self._file = identity(self.address) if self.address.startswith("/") else None
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nobody can connect any more, as its file is gone."""
+        return self.address.startswith("/") and not os.path.exists(self.address)
+
+    def close(self, stays: bool = False) -> None:
+        """Close it; its file goes, if it is ours and no other is there by now, unless the socket `stays`."""
         os.close(self.fd)
-        if self._file is not None and identity(self.address) == self._file:
+        if not stays and self._file is not None and identity(self.address) == self._file:
             with suppress(OSError):
                 os.unlink(self.address)
 

@@ -9,7 +9,8 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.daemon.test_cf_usage import run
 from tests.support import edits, procfs
 from tests.support.clients import Clients, ask
 from tests.support.daemon import Daemon, Watch
+from tests.support.manager import Manager
 from tests.support.places import Place, build
 from tests.support.waiting import wait_until
 
@@ -441,3 +443,131 @@ def test_sd12_who_gets_what(place: Place, watch: Watch) -> None:
     assert re.match(r"no service is handed nobody \(127\.0\.0\.1:\d+\)", warning["text"])
     with pytest.raises(ConnectionRefusedError):
         ask(re.findall(r"[\d.]+:\d+", warning["text"])[0])
+
+
+# What a service manager keeps for it (FDSTORE)
+
+
+TAKE_BACK = """\
+import os, socket, sys
+where, names, *command = sys.argv[1:]
+with socket.socket(socket.AF_UNIX) as one:
+    one.connect(where)
+    _, fds, _, _ = socket.recv_fds(one, 100, 100)
+high = [os.dup2(fd, 50 + at) for at, fd in enumerate(fds)]
+os.closerange(3, 50)
+for at, fd in enumerate(high):
+    os.dup2(fd, 3 + at)
+    os.close(fd)
+os.environ |= {"LISTEN_FDS": str(len(fds)), "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names}
+os.execvp(command[0], command)
+"""
+
+
+class Store(Manager):
+    """A service manager that keeps descriptors, and hands them to the next reloaderd."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(str(place.runtime / "notify"))
+        self.kept: list[tuple[str, int]] = []
+        self.given = str(place.runtime / "given")
+
+    def refresh(self) -> None:
+        while not self.hears_nothing():
+            text, descriptors = self.hear_with()
+            told = dict(line.split("=", 1) for line in text.splitlines())
+            if "FDSTORE" in told:
+                self.kept.append((told["FDNAME"], descriptors.pop()))
+            if "FDSTOREREMOVE" in told:
+                for one in [one for one in self.kept if one[0] == told["FDNAME"]]:
+                    self.kept.remove(one)
+                    os.close(one[1])
+            assert not descriptors
+
+    def environ(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": str(self.socket.getsockname()), "FDSTORE": "16"}
+
+    def hand_back(self) -> dict[str, Any]:
+        """Keywords for a daemon that is started with what was kept, which is given away to the first."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.given)
+        listener.listen()
+
+        def give() -> None:
+            with listener, listener.accept()[0] as client:
+                socket.send_fds(client, [b"x"], [fd for _, fd in self.kept])
+            os.unlink(self.given)
+
+        threading.Thread(target=give).start()
+        names = ":".join(name for name, _ in self.kept)
+        prefix = [sys.executable, "-I", "-S", "-c", TAKE_BACK, self.given, names]
+        return {"prefix": prefix, "environ": self.environ()}
+
+    def close(self) -> None:
+        super().close()
+        for _, fd in self.kept:
+            os.close(fd)
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    store = Store(place)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("where", ["127.0.0.1:0", "./web.sock"])
+def test_sockets_outlive_reloaderd(where: str, end: int, store: Store, place: Place, serve: Serve) -> None:
+    first = serve(f"--listen={where}", environ=store.environ())
+    [address] = addresses(first)
+    variables = listen_variables(first.named("started")[0]["pid"])
+    store.refresh()
+    assert [name.rstrip("0123456789") for name, _ in store.kept] == ["+" if "/" in where else "tree+"]
+    with Clients(address) as clients:
+        clients.wait_served(5)
+        # it may have accepted what it does not answer any more
+        os.kill(first.named("started")[0]["pid"], signal.SIGSTOP if end == signal.SIGKILL else signal.SIGCONT)
+        procfs.kill(first.pid, end)
+        first.wait_exit()
+        first.wait(lambda: not procfs.marked(place.mark), "nothing to be left")
+        first.end()
+        second = serve(f"--listen={where}", **store.hand_back())
+        clients.wait_served(20)
+    assert addresses(second) == [address]
+    assert [one for one in clients.faults if "Refused" in one or "NotFound" in one] == []
+    assert len(clients.faults) <= 1
+    pid = second.named("started")[0]["pid"]
+    assert listen_variables(pid) == {**variables, "LISTEN_PID": str(pid)}
+    kept = len(store.kept)
+    store.refresh()
+    assert len(store.kept) == kept == 1
+
+
+def test_what_is_kept_and_named_no_more_is_taken_out(store: Store, place: Place, serve: Serve) -> None:
+    first = serve("--listen=a.sock", "--listen=b.sock", environ=store.environ())
+    store.refresh()
+    assert len(store.kept) == 2
+    first.finish()
+    assert (place.tree / "a.sock").exists()  # it is only away for a moment
+    write(place, table(["b.sock", "c.sock"]))
+    second = serve(configured=True, **store.hand_back())
+    store.refresh()
+    assert len(store.kept) == 2
+    assert sorted(one for one in os.listdir(place.tree) if one.endswith(".sock")) == ["b.sock", "c.sock"]
+    assert b"version 0" in ask(str(place.tree / "b.sock"))
+    write(place, table(["c.sock"]))
+    second.wait_event("started", run=2)
+    store.refresh()
+    assert len(store.kept) == 1
+    assert not (place.tree / "b.sock").exists()
+
+
+def test_one_whose_file_is_gone_is_made_anew(store: Store, place: Place, serve: Serve) -> None:
+    serve("--listen=a.sock", environ=store.environ()).finish()
+    store.refresh()
+    (place.tree / "a.sock").unlink()
+    serve("--listen=a.sock", **store.hand_back())
+    assert b"version 0" in ask(str(place.tree / "a.sock"))
+    store.refresh()
+    assert len(store.kept) == 1

@@ -1,4 +1,4 @@
-"""kernel.porters with a real porter, kernel.kept in it, and real agents of every Python that is found."""
+"""kernel.porters with a real porter, kernel.stock in it, and real agents of every Python that is found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reloaderd.kernel import kept
+from reloaderd.kernel import stock
 from reloaderd.kernel.porters import Porter
 from tests.agent.conftest import AGENT, FOLLOWED, interpreter
 from tests.support import procfs
@@ -256,7 +256,7 @@ def test_a_stopped_porter_is_not_waited_for(start: Run, porter: Porter) -> None:
 
 class Clock:
     def __init__(self, in_use: bool = False) -> None:
-        self.stock = kept.Stock(lambda slot, inode: in_use)
+        self.stock = stock.Stock(lambda slot, inode: in_use)
         self.open: list[Any] = []
 
     def listen(self, slot: int, now: float) -> int:
@@ -271,7 +271,7 @@ class Clock:
         return procfs.listens(port)
 
 
-@pytest.mark.parametrize(("stopped", "limit"), [(True, kept.AFTER_STOP), (False, kept.AFTER_END)])
+@pytest.mark.parametrize(("stopped", "limit"), [(True, stock.AFTER_STOP), (False, stock.AFTER_END)])
 def test_how_long_nobody_may_bind_it_again(stopped: bool, limit: float) -> None:
     clock = Clock()
     port = clock.listen(0, 1.0)
@@ -289,8 +289,8 @@ def test_it_goes_sooner_when_the_next_run_listens_elsewhere() -> None:
     port = clock.listen(0, 1.0)
     clock.stock.gone(0, True, 5.0)
     other = clock.listen(0, 6.0)
-    assert clock.lasts(port, 5.9 + kept.ELSEWHERE)
-    assert not clock.lasts(port, 6.0 + kept.ELSEWHERE)
+    assert clock.lasts(port, 5.9 + stock.ELSEWHERE)
+    assert not clock.lasts(port, 6.0 + stock.ELSEWHERE)
     assert clock.lasts(other, 1000.0)
     clock.stock.look(0)  # and nobody has it
     assert not clock.lasts(other, 1000.0)
@@ -298,7 +298,7 @@ def test_it_goes_sooner_when_the_next_run_listens_elsewhere() -> None:
 
 def test_they_are_bounded_in_number() -> None:
     clock = Clock()
-    ports = [clock.listen(0, 1.0) for _ in range(kept.MOST + 1)]
-    assert [procfs.listens(port) for port in ports] == [True] * kept.MOST + [False]
+    ports = [clock.listen(0, 1.0) for _ in range(stock.MOST + 1)]
+    assert [procfs.listens(port) for port in ports] == [True] * stock.MOST + [False]
     clock.stock.gone(0, True, time.monotonic())
     clock.stock.tick(time.monotonic() + 1000)

@@ -163,14 +163,6 @@ def test_the_makefile_runs_a_command_line_that_reloaderd_takes(project: Path) ->
     assert accepts(line[1])
 
 
-def test_the_unit_shows_a_command_line_that_reloaderd_takes(project: Path) -> None:
-    unit = (TOP / "systemd/reloaderd@.service").read_text(encoding="utf-8")
-    words = re.search(r"WATCH=\"([^\"]*)\"", unit)
-    assert words is not None
-    assert re.search(r"^ExecStart=\S+/reloaderd watch \$WATCH$", unit, re.M)
-    assert accepts(f"reloaderd watch {words[1]}")
-
-
 def test_the_table_of_options_is_the_parser() -> None:
     """Each option once, with its short name and its metavar, in any order."""
     wanted = set()

@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
         "options",
         "parsers",
         "paths",
+        "units",
         "values",
         "wording",
     },
@@ -61,20 +62,22 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 SIBLINGS = {
     "kernel.activation": {"kernel.sockets"},
     "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
-    "kernel.kept": {"kernel.sockets"},
+    "kernel.stock": {"kernel.sockets"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.claim": {"kernel.runtime"},
     "kernel.compiler": {"kernel.spawn"},
+    "kernel.control": {"kernel.claim", "kernel.varlink"},
     "kernel.digests": {"kernel.files"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
-    "kernel.keeper": {"kernel.forking", "kernel.sockets", "kernel.spawn"},
+    "kernel.keeper": {"kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
-    "kernel.porter": {"kernel.keeper", "kernel.kept", "kernel.openfiles"},
+    "kernel.porter": {"kernel.keeper", "kernel.stock", "kernel.openfiles"},
     "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
     "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
@@ -95,18 +98,26 @@ OF_EVERY_PYTHON = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("hashlib", "json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+    *("reloaderd.control", "reloaderd.kernel.varlink"),
+    *(
+        "reloaderd.core.accounts",
+        "reloaderd.core.control",
+        "reloaderd.core.explanation",
+        "reloaderd.core.interface",
+    ),
     *(
         "reloaderd.config",
         "reloaderd.core.diagnosis",
         "reloaderd.program",
         "reloaderd.doctor",
         "reloaderd.excerpt",
+        "reloaderd.units",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
-    "reloaderd.kernel.sockets",
-    *("reloaderd.kernel.kept", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
+    *("reloaderd.kernel.cgroups", "reloaderd.kernel.sockets"),
+    *("reloaderd.kernel.stock", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
     "reloaderd.kernel.porters",
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
     *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
@@ -279,7 +290,8 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     optional |= {
         name
         for name in wanted
-        if name.startswith(("config", "doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+        if name.startswith(("config", "doctor", "program", "contrib", "units"))
+        or f"reloaderd.{name}" in NOT_WHEN_IDLE
     }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(

@@ -58,7 +58,7 @@ class Key(NamedTuple):
         return self.host == other.host or self.host in wild or other.host in wild
 
 
-class Kept:
+class Listening:
     """One of them.  `slots` are those whose present run has it; `until` is when it is let go of."""
 
     def __init__(self, fd: int, inode: int, key: Key, file: tuple[int, int, int] | None) -> None:
@@ -79,33 +79,33 @@ class Stock:
 
     def __init__(self, in_use: InUse) -> None:
         self._in_use = in_use
-        self._kept: list[Kept] = []
+        self._all: list[Listening] = []
         self._listening: set[int] = set()  # slots whose present run does
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return min((one.until for one in self._kept if one.until is not None), default=None)
+        return min((one.until for one in self._all if one.until is not None), default=None)
 
     def inodes(self) -> set[int]:
         """Those of all."""
-        return {one.inode for one in self._kept}
+        return {one.inode for one in self._all}
 
     def keep(self, fd: int, path: bytes, slot: int, now: float) -> None:
         """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path."""
         inode = os.fstat(fd).st_ino
-        known = next((one for one in self._kept if one.inode == inode), None)
+        known = next((one for one in self._all if one.inode == inode), None)
         if known is None:
             key = _key(fd, path)
             file = sockets.identity(os.fsdecode(key.host)) if key is not None and _is_file(key) else None
-            if key is None or len(self._kept) >= MOST or (_is_file(key) and file is None):
+            if key is None or len(self._all) >= MOST or (_is_file(key) and file is None):
                 os.close(fd)
                 return
             if file is not None:  # it was removed and made anew: nobody reaches the one before
-                for one in [one for one in self._kept if one.key == key and not one.slots]:
+                for one in [one for one in self._all if one.key == key and not one.slots]:
                     self._drop(one)
-            known = Kept(fd, inode, key, file)
-            self._kept.append(known)
+            known = Listening(fd, inode, key, file)
+            self._all.append(known)
         else:
             os.close(fd)
         sockets.deepen(known.fd)
@@ -113,13 +113,13 @@ class Stock:
 
     def take(self, key: Key, slot: int, now: float) -> int | None:
         """The descriptor that a run gets that binds this; -1: nothing is in its way any more; None: none."""
-        for one in self._kept:
+        for one in self._all:
             if one.key == key and self._is_there(one) and self._is_free(one, slot):
                 if not one.slots:
                     sockets.refresh(one.fd)
                 self._has(one, slot, now)
                 return one.fd
-        stale = [one for one in self._kept if not one.slots and one.key.is_in_the_way(key)]
+        stale = [one for one in self._all if not one.slots and one.key.is_in_the_way(key)]
         for one in stale:
             self._drop(one)
         return -1 if stale else None
@@ -131,7 +131,7 @@ class Stock:
     def gone(self, slot: int, stopped: bool, now: float) -> None:
         """Nothing of the slot's run is left; it was told to stop, or has ended by itself."""
         self._listening.discard(slot)
-        for one in [*self._kept]:
+        for one in [*self._all]:
             if slot in one.slots:
                 one.slots.discard(slot)
                 if not one.slots:
@@ -141,7 +141,7 @@ class Stock:
 
     def look(self, slot: int) -> None:
         """Let go of what the run has closed itself, while it goes on."""
-        for one in [*self._kept]:
+        for one in [*self._all]:
             if slot in one.slots and not self._in_use(slot, one.inode):
                 one.slots.discard(slot)
                 if not one.slots:
@@ -149,26 +149,26 @@ class Stock:
 
     def tick(self, now: float) -> None:
         """Let go of what nobody has bound again."""
-        for one in [*self._kept]:
+        for one in [*self._all]:
             if one.until is not None and one.until <= now:
                 self._drop(one)
 
-    def _has(self, one: Kept, slot: int, now: float) -> None:
+    def _has(self, one: Listening, slot: int, now: float) -> None:
         one.slots.add(slot)
         one.until = None
         self._listening.add(slot)
-        for other in self._kept:
+        for other in self._all:
             if other.until is not None:
                 other.until = min(other.until, now + ELSEWHERE)
 
-    def _is_free(self, one: Kept, slot: int) -> bool:
+    def _is_free(self, one: Listening, slot: int) -> bool:
         return slot not in one.slots or not self._in_use(slot, one.inode)
 
-    def _is_there(self, one: Kept) -> bool:
+    def _is_there(self, one: Listening) -> bool:
         return one.file is None or sockets.identity(os.fsdecode(one.key.host)) == one.file
 
-    def _drop(self, one: Kept) -> None:
-        self._kept.remove(one)
+    def _drop(self, one: Listening) -> None:
+        self._all.remove(one)
         os.close(one.fd)
 
 
