@@ -31,6 +31,7 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     MountsChanged,
+    RunGone,
     SignalArrived,
     TerminalClosed,
 )
@@ -106,7 +107,7 @@ class Loop:
         self._terminal = terminal
         self._control = control
         self._tell = control.report
-        self._leaders: dict[str, int] = {}  # service -> pid of its latest child
+        self._leaders: dict[tuple[str, int], int] = {}  # service, run -> pid of the child
         self._woken = time.monotonic()
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
@@ -185,7 +186,9 @@ class Loop:
 
     def _handle(self, event: Event) -> Sequence[do.Command]:
         if isinstance(event, ChildStarted):
-            self._leaders[event.service] = event.pid
+            self._leaders[event.service, event.run] = event.pid
+        elif isinstance(event, RunGone):
+            self._leaders.pop((event.service, event.run), None)
         elif isinstance(event, EntryChanged):  # it happened before we woke, however long the others took
             return self._engine.handle(event, self._woken)
         elif isinstance(event, SignalArrived) and event.signum == SIGCHLD:
@@ -257,7 +260,7 @@ class Loop:
 
     def _remove_service(self, command: do.RemoveService) -> Sequence[Event]:
         self._processes.remove(command.service)
-        self._leaders.pop(command.service, None)
+        self._leaders = {of: pid for of, pid in self._leaders.items() if of[0] != command.service}
         self._gather_adapters()
         return ()
 
@@ -265,7 +268,7 @@ class Loop:
 
     def _lend_terminal(self, command: do.LendTerminal) -> Sequence[Event]:
         try:
-            lent = self._terminal.lend(self._leaders[command.service])
+            lent = self._terminal.lend(self._leaders[command.service, command.run])
         except TerminalGone:
             return [TerminalClosed()]
         if lent:

@@ -168,16 +168,18 @@ class Child:
         cgroup: str = "",
         door: Door | None = None,
         slot: int = 0,
+        shared: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
         `environ` is what every run gets, `chdir` None the present directory; `handed` and `cgroup` are as in
         `Kept`, and the descriptors stay open until this is closed.  `door` is told of the runs, which are in
-        `slot`.  Raises OSError when there is no descriptor or process to be had.
+        `slot`; with `shared`, runs in other slots have the same descriptors.  Raises OSError when there is no
+        descriptor or process to be had.
         """
         self._service = service
         directory = working_directory() if chdir is None else chdir
-        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup)
+        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, slot, shared)
         self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1

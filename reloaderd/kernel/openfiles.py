@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
 _IN_EPOLL = re.compile(rb"^tfd:.* ino:([0-9a-f]+)", re.MULTILINE)
@@ -53,18 +53,17 @@ def listening(pid: int) -> dict[int, str]:
     return found
 
 
-def waits(pid: int, inodes: Collection[int]) -> bool:
-    """Whether a process has one of these sockets among what it polls by epoll, or waits in accept."""
+def awaited(pid: int) -> set[int]:
+    """The inodes of what a process polls by epoll, and of all its sockets where a thread waits in accept."""
+    found: set[int] = set()
     for number, target in _links(pid):
         if target == "anon_inode:[eventpoll]":
             try:
                 with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
-                    text = file.read()
+                    found.update(int(one, 16) for one in _IN_EPOLL.findall(file.read()))
             except OSError:
                 continue
-            if any(int(one, 16) in inodes for one in _IN_EPOLL.findall(text)):
-                return True
-    return _accepts(pid) and not set(sockets_of(pid).values()).isdisjoint(inodes)
+    return found | set(sockets_of(pid).values()) if _accepts(pid) else found
 
 
 def _accepts(pid: int) -> bool:

@@ -6,12 +6,13 @@ of the runs speak to it by sockets, one a slot.  A service has one run at a time
 has done what it does.
 
     requests  ("started", slot, run, keeper)  ("stopping", slot)  ("gone", slot)
-    reports   ("below", address, name)
+    reports   ("below", address, name)  ("ready", run)
     packets   of an agent, one a connection
         keep INODE PATH
                        with a descriptor: the process listens there; PATH is that of a Unix socket
         free INODE     it listens where the kernel has chosen the port
         shut INODE     it has closed what it listened at
+        accept INODE   it has begun to accept
         take FAMILY PROTOCOL V6ONLY REUSEPORT PORT HOST
                        it is about to bind: answered by `take` with a descriptor, `again` or `none`
 
@@ -31,10 +32,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, openfiles, proctree
 from reloaderd.kernel.keeper import settle
+from reloaderd.kernel.readiness import Readiness
 from reloaderd.kernel.stock import Key, Stock
 
 LONGEST = 512
@@ -56,16 +58,32 @@ EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
 
 
-def mind(service: str, requests: int, reports: int, doors: Sequence[Any], given: Collection[int]) -> NoReturn:
-    """Be the porter of `service` until the daemon closes `requests`.
+class Duty(NamedTuple):
+    """What a porter is there for.
 
-    `doors` are the sockets to which agents connect, `given` the inodes of what --listen hands on.  To be
-    called in a fresh fork, with all signals blocked.
+    `doors` are the sockets to which agents connect, `bells` those to which runs say that they are ready, one
+    a slot each; `given` are the inodes of what --listen hands on.  With `wants` it is to tell when a run is
+    ready: `serves` or `notify`.  With `keeps` it keeps what listens.
+    """
+
+    service: str
+    doors: Sequence[Any]
+    bells: Sequence[Any]
+    given: Collection[int]
+    wants: str
+    keeps: bool
+
+
+def mind(duty: Duty, requests: int, reports: int) -> NoReturn:
+    """Be a porter until the daemon closes `requests`.
+
+    To be called in a fresh fork, with all signals blocked.
     """
     status = EX_SOFTWARE
     try:
-        settle(f"porter of {service}", {requests, reports, *(one.fileno() for one in doors)})
-        Porter(requests, reports, doors, given).serve()
+        kept = {requests, reports, *(one.fileno() for one in (*duty.doors, *duty.bells))}
+        settle(f"porter of {duty.service}", kept)
+        Porter(duty, requests, reports).serve()
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -83,17 +101,20 @@ class Slot:
         self.free: set[int] = set()  # inodes of what listens at a port that the kernel chose
         self.look: float | None = None  # when to look who has what was closed
         self.looks: list[float] = []  # when to look at what listens
+        self.readiness: Readiness | None = None  # until it is ready
 
 
 class Porter:
     """The porter's own state."""
 
-    def __init__(self, requests: int, reports: int, doors: Sequence[Any], given: Collection[int]) -> None:
+    def __init__(self, duty: Duty, requests: int, reports: int) -> None:
+        self._duty = duty
         self._requests = requests
         self._reports = reports
-        self._doors = {door.fileno(): (slot, door) for slot, door in enumerate(doors)}
-        self._given = set(given)
-        self._slots = [Slot() for _ in doors]
+        self._doors = {door.fileno(): (slot, door) for slot, door in enumerate(duty.doors)}
+        self._bells = {bell.fileno(): (slot, bell) for slot, bell in enumerate(duty.bells)}
+        self._given = set(duty.given)
+        self._slots = [Slot() for _ in duty.doors]
         self._stock = Stock(self._in_use)
         self._frames = frames.Frames()
         self._asked: deque[tuple[Any, ...]] = deque()
@@ -105,7 +126,7 @@ class Porter:
     def serve(self) -> None:
         """Mind the door until the daemon is gone."""
         os.set_blocking(self._requests, False)
-        for fd in (self._requests, *self._doors):
+        for fd in (self._requests, *self._doors, *self._bells):
             self._poll.register(fd, select.POLLIN)
         while True:
             deadline = self._deadline()
@@ -118,6 +139,8 @@ class Porter:
                     self._accept(*self._doors[fd])
                 elif fd in self._connections:
                     self._hear(fd)
+                elif fd in self._bells:
+                    self._rung(*self._bells[fd])
                 elif fd in self._processes:
                     self._ended(fd)
             self._tick(time.monotonic())
@@ -140,7 +163,12 @@ class Porter:
             case ("started", number, run, keeper):
                 slot = self._slots[number] = Slot()
                 slot.run, slot.keeper = run, keeper
-                slot.looks = [now + seconds for seconds in LOOKS]
+                slot.looks = [now + seconds for seconds in LOOKS] if self._duty.keeps else []
+                if self._duty.wants == "serves":
+                    slot.readiness = Readiness(now, lambda: self._processes_of(slot))
+                for slot_of, bell in self._bells.values():
+                    if slot_of == number:
+                        _rings(bell)  # what the one before has said
                 self._stock.started(number)
             case ("stopping", number):
                 self._slots[number].stopping = True
@@ -239,13 +267,26 @@ class Porter:
                 connection.sendmsg([b"take"], rights, _socket.MSG_NOSIGNAL)
             else:
                 connection.send(b"none" if found is None else b"again", _socket.MSG_NOSIGNAL)
-        elif verb == b"keep" and given:
-            self._wait_for(pid, number)
-            self._stock.keep(given.pop(), rest.partition(b" ")[2], number, now)
+        elif verb == b"keep":
+            inode, _, path = rest.partition(b" ")
+            if slot.readiness is not None:
+                slot.readiness.listens(pid, _numbers([inode])[0], now)
+            if given:
+                self._wait_for(pid, number)
+                self._stock.keep(given.pop(), path, number, now)
+        elif verb == b"accept" and slot.readiness is not None:
+            slot.readiness.accepts(*_numbers([rest]))
         elif verb == b"free":
             slot.free.update(_numbers([rest]))
         elif verb == b"shut":
             slot.look = now + LEAVE
+
+    def _rung(self, number: int, bell: Any) -> None:
+        """The slot's run says how it is."""
+        self._obey()
+        slot = self._slots[number]
+        if _rings(bell) and slot.run and self._duty.wants == "notify":
+            self._report("ready", slot.run)
 
     def _wait_for(self, pid: int, number: int) -> None:
         """Look who has its sockets when this process of the run ends."""
@@ -274,6 +315,7 @@ class Porter:
     def _deadline(self) -> float | None:
         instants = [self._stock.deadline, *(slot.look for slot in self._slots)]
         instants += [slot.looks[0] for slot in self._slots if slot.looks]
+        instants += [slot.readiness.due for slot in self._slots if slot.readiness is not None]
         return min((one for one in instants if one is not None), default=None)
 
     def _tick(self, now: float) -> None:
@@ -287,6 +329,16 @@ class Porter:
                 slot.looks = [one for one in slot.looks if one > now]
                 if slot.run and not slot.stopping:
                     self._look_below(slot)
+
+            if slot.readiness is not None and slot.readiness.due <= now:
+                self._look_ready(number, slot, slot.readiness, now)
+
+    def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
+        others = [at for at in range(len(self._slots)) if at != number]
+        wanted = self._given.union(*(self._stock.inodes(at) for at in others))
+        if readiness.look(wanted, now):
+            slot.readiness = None
+            self._report("ready", slot.run)
 
     def _look_below(self, slot: Slot) -> None:
         """Tell, once, of what listens without having told: it does not bind by Python's module."""
@@ -307,6 +359,17 @@ class Porter:
 
     def _processes_of(self, slot: Slot) -> list[int]:
         return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
+
+
+def _rings(bell: Any) -> bool:
+    """Read what was said by sd_notify(3); whether READY=1 was."""
+    found = False
+    while True:
+        try:
+            data = bell.recv(4096)
+        except OSError:
+            return found
+        found = found or b"READY=1" in data.split(b"\n")
 
 
 def _numbers(words: Sequence[bytes]) -> list[int]:

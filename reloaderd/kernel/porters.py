@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from reloaderd.commands import Command, Report
-from reloaderd.events import Event
+from reloaderd.events import ChildReady, Event
 from reloaderd.kernel import frames
 from reloaderd.kernel.child import forget_process, fork_process
-from reloaderd.kernel.runtime import listening_socket, runtime_directory
+from reloaderd.kernel.runtime import datagram_socket, listening_socket, runtime_directory
 
 BACKLOG = 128
 """Connections that may wait: each agent has one at a time."""
@@ -26,10 +27,12 @@ BACKLOG = 128
 class Porter:
     """One service's porter.  One that died is replaced when the next run starts, without what it kept."""
 
-    def __init__(self, service: str, slots: int, words: Sequence[str], given: Collection[int]) -> None:
+    def __init__(
+        self, service: str, slots: int, words: Sequence[str], given: Collection[int], wants: str = ""
+    ) -> None:
         """`words` tell the agents what is wanted of them, `given` are descriptors that --listen hands on.
 
-        Raises OSError.
+        `wants` says when a run is ready, if that is to be told: `serves` or `notify`.  Raises OSError.
         """
         self._service = service
         self._words = words
@@ -40,10 +43,14 @@ class Porter:
         name = f"agent-{os.getpid()}-{os.urandom(4).hex()}"
         self._paths = [os.path.join(directory, f"{name}-{slot}") for slot in range(slots)]
         self._doors: list[Any] = []
+        self._bells: list[Any] = []
+        self._wants = wants
         self._epoll = select.epoll()
         try:
             for path in self._paths:
                 self._doors.append(listening_socket(path, BACKLOG))
+                if wants == "notify":
+                    self._bells.append(datagram_socket(f"{path}-notify"))
             self._fork()
         except OSError:
             self.close()
@@ -61,7 +68,8 @@ class Porter:
 
     def environ(self, slot: int) -> dict[str, str]:
         """What the runs of a slot get, so that the agents in them find their way here."""
-        return {"RELOADERD_PORTER": f"{self._paths[slot]}\n{' '.join(self._words)}"}
+        environ = {"RELOADERD_PORTER": f"{self._paths[slot]}\n{' '.join(self._words)}"}
+        return {**environ, "NOTIFY_SOCKET": f"{self._paths[slot]}-notify"} if self._bells else environ
 
     def started(self, slot: int, run: int, keeper: int) -> None:
         """A run is about to be started, by this keeper."""
@@ -96,16 +104,19 @@ class Porter:
     def close(self) -> None:
         """Have the porter end: what it kept is closed."""
         self._lose()
-        for path, door in zip(self._paths, self._doors, strict=False):
-            door.close()
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
+        for one in (*self._doors, *self._bells):
+            one.close()
+        for path in self._paths:
+            for name in (path, f"{path}-notify"):
+                with suppress(OSError):
+                    os.unlink(name)
         self._doors.clear()
+        self._bells.clear()
         self._epoll.close()
 
     def _event(self, kind: str, *fields: Any) -> Event | Command:
+        if kind == "ready":
+            return ChildReady(self._service, *fields)
         address, name = fields
         return self._warn(
             f"{address} is not kept: {name} does not bind it by Python's module socket"
@@ -140,9 +151,12 @@ class Porter:
         self._epoll.register(self._reports, select.EPOLLIN)
 
     def _become(self, requests: int, reports: int) -> None:
-        from reloaderd.kernel.porter import mind
+        from reloaderd.kernel.porter import Duty, mind
 
-        mind(self._service, requests, reports, self._doors, self._given)
+        keeps = "keep" in self._words
+        mind(
+            Duty(self._service, self._doors, self._bells, self._given, self._wants, keeps), requests, reports
+        )
 
     def _lose(self) -> None:
         for fd in (self._requests, self._reports):

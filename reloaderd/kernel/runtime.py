@@ -44,6 +44,18 @@ def listening_socket(path: str, backlog: int) -> Any:
     return one
 
 
+def datagram_socket(path: str) -> Any:
+    """One to which datagrams are sent at `path`, which nobody else has.  Raises OSError."""
+    kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    one = _socket.socket(_socket.AF_UNIX, kind)
+    try:
+        one.bind(path)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
 def runtime_directory() -> str:
     """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
 
