@@ -16,7 +16,7 @@ from __future__ import annotations
 from enum import Enum
 
 from reloaderd.commands import Command, Quit, Report
-from reloaderd.core.reasons import signal_name
+from reloaderd.core.reasons import NOT_READY, signal_name
 from reloaderd.core.supervisor import Supervisor
 from reloaderd.core.transitions import ALIVE, UP, State
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
@@ -190,7 +190,7 @@ class Overlap:
         """The process that keeps the child of this run was killed."""
         one = self._other if run == self._other.run else self._serving
         if one is self._other and self.phase is Phase.COMING:
-            self._why = "was killed"
+            self._why = "was killed before it was ready"
         return self._settle(one.keeper_died(now), now)
 
     # What it does about it
@@ -228,7 +228,7 @@ class Overlap:
 
     def _give_up(self, now: float) -> list[Command]:
         """Say that what came did not take over."""
-        fields = {"reason": "not ready", "run": self._other.run, "message": self._why}
+        fields = {"reason": NOT_READY, "run": self._other.run, "message": self._why}
         held = Report("held", self._settings.name, {**fields, "serving": self._serving.run})
         return [held, *self._serving.hold(now)]
 
@@ -266,4 +266,5 @@ def _is_rest(report: Report) -> bool:
 
 
 def _ended(status: int) -> str:
-    return f"ended with status {status}" if status >= 0 else f"was killed by {signal_name(-status)}"
+    how = f"ended with status {status}" if status >= 0 else f"was killed by {signal_name(-status)}"
+    return f"{how} before it was ready"

@@ -182,6 +182,8 @@ class Supervisor:
 
     def retire(self, now: float) -> list[Command]:
         """End the run and come to rest, whatever was to follow."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return []
         self._plan = Input.REST
         if self.starting or self.state is State.BACKOFF:  # nothing was started yet
             self.starting = False

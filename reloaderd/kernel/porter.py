@@ -335,7 +335,7 @@ class Porter:
 
     def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
         others = [at for at in range(len(self._slots)) if at != number]
-        wanted = self._given.union(*(self._stock.inodes(at) for at in others))
+        wanted = self._given.union(*(self._stock.awaited(at) for at in others))
         if readiness.look(wanted, now):
             slot.readiness = None
             self._report("ready", slot.run)

@@ -87,9 +87,13 @@ class Stock:
         """When `tick` has something to do."""
         return min((one.until for one in self._all if one.until is not None), default=None)
 
-    def inodes(self, slot: int | None = None) -> set[int]:
-        """Those of all, or of what the slot's run has."""
-        return {one.inode for one in self._all if slot is None or slot in one.slots}
+    def inodes(self) -> set[int]:
+        """Those of all."""
+        return {one.inode for one in self._all}
+
+    def awaited(self, slot: int) -> set[int]:
+        """Those of what the slot's run has, and the next one will: a Unix socket it makes anew."""
+        return {one.inode for one in self._all if slot in one.slots and one.key.family != _socket.AF_UNIX}
 
     def keep(self, fd: int, path: bytes, slot: int, now: float) -> None:
         """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path."""

@@ -16,7 +16,7 @@ from reloaderd.events import ChildEnded, ChildStarted, Event, KeeperDied, RunGon
 from reloaderd.settings import ServiceSettings
 from tests.support.world import Keeper, Manner
 from tests.walks.bounds import bounded
-from tests.walks.test_supervisor import closes, lives
+from tests.walks.test_supervisor import OF_TWO, Recorded, lives
 
 
 class Pair:
@@ -63,6 +63,7 @@ class Life:
         self.now = 100.0
         self.settings = settings
         self.overlap = Overlap(settings)
+        self.overlap._serving, self.overlap._other = Recorded(settings), Recorded(settings, joins=True)
         self.pair = Pair(lambda: self.now, manners)
         self.draining = 0
         self.latest = 0
@@ -114,6 +115,8 @@ class Life:
         self.perform(self.overlap.hold(self.now))
 
     def ready(self) -> None:
+        self.drained()
+        self.read()
         serving = self.overlap._serving.run
         self.perform(self.overlap.ready(self.overlap.run, self.now))
         if self.overlap._serving.run != serving:
@@ -153,8 +156,8 @@ class Life:
         if self.pair.next() is not None:
             return
         before = self.overlap.state, self.overlap.deadline, self.overlap.phase
-        event = {"ended": ChildEnded("web", run, 3, 0), "gone": RunGone("web", run)}.get(kind)
-        if event is not None and not self.overlap.starting:
+        event = {"ended": ChildEnded("web", run, 3, 0), "gone": RunGone("web", run)}[kind]
+        if not self.overlap.starting:
             assert self.overlap.child(event, self.now) == []
             assert before == (self.overlap.state, self.overlap.deadline, self.overlap.phase)
 
@@ -218,6 +221,9 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.1, 1.0, 5.0, 20.0])),
     st.tuples(st.just("stale"), st.integers(0, 3), st.sampled_from(["ended", "gone"])),
 )
+closes = st.lists(
+    st.tuples(st.sampled_from([0, SIGINT, SIGTERM, SIGHUP]), st.lists(steps, max_size=4)), max_size=3
+)
 first = st.just([("drained",), ("read",)]) | st.just([])
 """Mostly a run serves before anything happens."""
 
@@ -250,6 +256,7 @@ def test_holds_its_promises() -> None:
     assert Life.phases == set(Phase)
     assert Life.held > 50
     assert Life.taken > 50
+    assert Recorded.used >= OF_TWO
 
 
 def up(**options: object) -> Life:
