@@ -210,15 +210,15 @@ class Service:
     def _launch(self, now: float) -> list[Command]:
         late = self.debounce.take()
         self.notices.forget()
-        told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
+        told = [changed(self.settings, late, "restart")] if late and self.supervisor.latest else []
         if self._since is None and late and not self.pause.on:
             self._since = self.debounce.first
         batches = (self.passage.take(), self._cause, late)
         paths = dict.fromkeys(path for batch in batches for path in batch.paths)
         self.origin, self._asker = Origin.of(self._asker, batches), ""
         since, self._since, self._cause = self._since, None, Batch()
-        self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
-        since = since if self.supervisor.run else None
+        self._found(paths, now + (SETTLING if self.supervisor.latest else 0.0))
+        since = since if self.supervisor.latest else None
         stale = self.supervisor.stale
         commands = self.supervisor.launch(environ(paths), since, now)
         return told + self.watcher.modules.begin(self.supervisor.run, now, stale) + commands
@@ -365,7 +365,7 @@ class Service:
             self.debounce.add(path, Kind.CLOSED, verdict, True, now)
 
     def _storm(self, batch: Batch, now: float) -> float:
-        if self.settings.dry_run or not self.supervisor.run:
+        if self.settings.dry_run or not self.supervisor.latest:
             return 0.0
         late = self._late if self.watcher.coverage else 0.0
         return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)

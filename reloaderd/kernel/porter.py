@@ -54,6 +54,9 @@ LEAVE = 1.0
 LOOKS = (2.0, 10.0, 30.0)
 """Seconds after the start of a run when a look is taken at what listens without having told."""
 
+SCM_CREDENTIALS = 2
+"""Who sent a message: its pid, uid and gid (unix(7), for SO_PASSCRED)."""
+
 EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
 
@@ -168,7 +171,8 @@ class Porter:
                     slot.readiness = Readiness(now, lambda: self._processes_of(slot))
                 for slot_of, bell in self._bells.values():
                     if slot_of == number:
-                        _rings(bell)  # what the one before has said
+                        # the one before has said what it said; this one may have been quick
+                        self._ring(slot, any(_is_below(pid, keeper) for pid in _rings(bell)))
                 self._stock.started(number)
             case ("stopping", number):
                 self._slots[number].stopping = True
@@ -285,7 +289,10 @@ class Porter:
         """The slot's run says how it is."""
         self._obey()
         slot = self._slots[number]
-        if _rings(bell) and slot.run and self._duty.wants == "notify":
+        self._ring(slot, bool(_rings(bell)))
+
+    def _ring(self, slot: Slot, is_ready: bool) -> None:
+        if is_ready and slot.run:
             self._report("ready", slot.run)
 
     def _wait_for(self, pid: int, number: int) -> None:
@@ -361,15 +368,20 @@ class Porter:
         return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
 
 
-def _rings(bell: Any) -> bool:
-    """Read what was said by sd_notify(3); whether READY=1 was."""
-    found = False
+def _rings(bell: Any) -> list[int]:
+    """Read what was said by sd_notify(3): the processes that said READY=1."""
+    found: list[int] = []
     while True:
         try:
-            data = bell.recv(4096)
+            data, more, _, _ = bell.recvmsg(4096, 64, _socket.MSG_CMSG_CLOEXEC)
         except OSError:
             return found
-        found = found or b"READY=1" in data.split(b"\n")
+        for level, kind, raw in more:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                for at in range(0, len(raw) - 3, 4):
+                    os.close(int.from_bytes(raw[at : at + 4], sys.byteorder))
+            elif level == _socket.SOL_SOCKET and kind == SCM_CREDENTIALS and b"READY=1" in data.split(b"\n"):
+                found.append(int.from_bytes(raw[:4], sys.byteorder))
 
 
 def _numbers(words: Sequence[bytes]) -> list[int]:

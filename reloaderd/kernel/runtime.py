@@ -49,6 +49,7 @@ def datagram_socket(path: str) -> Any:
     kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
     one = _socket.socket(_socket.AF_UNIX, kind)
     try:
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)  # unix(7): who sent it
         one.bind(path)
     except OSError:
         one.close()
