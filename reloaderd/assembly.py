@@ -40,6 +40,16 @@ def check_contradictions(given: Mapping[str, Any]) -> None:
         raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
 
 
+def lonely(given: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """An option that does nothing without another one: its field, what it needs, and the mend."""
+    if "overlap" in given and not given.get("listen") and "keep_sockets" not in given:
+        return "overlap", "needs a socket that both runs have", "--keep-sockets or --listen ADDR"
+    for field in ("ready", "ready_timeout"):
+        if field in given and "overlap" not in given:
+            return field, "is for --overlap", "--overlap"
+    return None
+
+
 def addresses(given: Iterable[str], directory: str) -> tuple[str, ...]:
     """Addresses to listen on; relative paths are below `directory`.  Raises ReloaderdError."""
     found: list[str] = []

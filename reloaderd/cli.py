@@ -260,6 +260,9 @@ def _is_command(word: str) -> bool:
 
 def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Settings:
     assembly.check_contradictions(given)
+    if found := assembly.lonely(given):
+        field, text, mend = found
+        raise ReloaderdError(f"--{field.replace('_', '-')} {text}", f"add {mend}")
     cwd = paths.working_directory()
     named = "name" in given
     given.setdefault("name", values.name_of_directory(cwd))

@@ -345,10 +345,21 @@ class ChildTold(NamedTuple):
     unhandled: Sequence[str]
 
 
-class KeeperDied(NamedTuple):
-    """The keeper of a service is gone, and with it all that it kept (see kernel.keeper)."""
+class ChildReady(NamedTuple):
+    """The run does what it is there for (`--ready`)."""
 
     service: str
+    run: int
+
+
+class KeeperDied(NamedTuple):
+    """A keeper of a service is gone, and with it all that it kept (see kernel.keeper).
+
+    `run` is that which it had last, where it is not the only keeper.
+    """
+
+    service: str
+    run: int = 0
 
 
 class ConfigRead(NamedTuple):
@@ -418,6 +429,7 @@ Event = (
     | ChildEnded
     | RunGone
     | ChildTold
+    | ChildReady
     | KeeperDied
     | ConfigRead
     | PulseMade

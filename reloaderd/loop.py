@@ -31,6 +31,7 @@ from reloaderd.events import (
     EntryChanged,
     Event,
     MountsChanged,
+    RunGone,
     SignalArrived,
     TerminalClosed,
 )
@@ -104,7 +105,7 @@ class Loop:
         self._terminal = terminal
         self._control = control
         self._tell = control.report
-        self._leaders: dict[str, int] = {}  # service -> pid of its latest child
+        self._leaders: dict[tuple[str, int], int] = {}  # service, run -> pid of the child
         self._woken = time.monotonic()
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
@@ -145,6 +146,7 @@ class Loop:
         # the agents come before the source: a child tells what it opens before it does anything to it
         self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
         self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
+        self._adapters += self._processes.porters.values()
         self._adapters += [self._manager] if self._manager is not None else []
         self._adapters += [self._control] if self._control else []  # the last: who asks is never in the way
 
@@ -183,7 +185,9 @@ class Loop:
 
     def _handle(self, event: Event) -> Sequence[do.Command]:
         if isinstance(event, ChildStarted):
-            self._leaders[event.service] = event.pid
+            self._leaders[event.service, event.run] = event.pid
+        elif isinstance(event, RunGone):
+            self._leaders.pop((event.service, event.run), None)
         elif isinstance(event, EntryChanged):  # it happened before we woke, however long the others took
             return self._engine.handle(event, self._woken)
         elif isinstance(event, SignalArrived) and event.signum == SIGCHLD:
@@ -255,7 +259,7 @@ class Loop:
 
     def _remove_service(self, command: do.RemoveService) -> Sequence[Event]:
         self._processes.remove(command.service)
-        self._leaders.pop(command.service, None)
+        self._leaders = {of: pid for of, pid in self._leaders.items() if of[0] != command.service}
         self._gather_adapters()
         return ()
 
@@ -263,7 +267,7 @@ class Loop:
 
     def _lend_terminal(self, command: do.LendTerminal) -> Sequence[Event]:
         try:
-            lent = self._terminal.lend(self._leaders[command.service])
+            lent = self._terminal.lend(self._leaders[command.service, command.run])
         except TerminalGone:
             return [TerminalClosed()]
         if lent:

@@ -150,6 +150,27 @@ def _add_what_to_run(group: Group) -> None:
         "listen there and hand the socket on to every run, from descriptor 3 on: a port (0: a free one), "
         "IP:PORT, or a path, which has a / in it or ends in .sock; may be repeated",
     )
+    group.flag(
+        "--keep-sockets",
+        "keep open what a Python command listens at and give it back to the next run that binds the same: "
+        "connections wait meanwhile, and none is refused",
+    )
+    group.flag(
+        "--overlap",
+        "start the next run while the one before serves, and stop that when the new one is ready; one that "
+        "ends before leaves the old one serving (with --keep-sockets or --listen)",
+    )
+    group.value(
+        "--ready WHAT",
+        values.ready,
+        "when a run is ready with --overlap: serves, it waits for connections; notify, it says READY=1 to "
+        "NOTIFY_SOCKET; or a TIME after its start (default: serves)",
+    )
+    group.value(
+        "--ready-timeout TIME",
+        values.time,
+        "how long it may take to be ready (default: 30s)",
+    )
     group.flag("--dry-run", "start nothing; show what each change would do")
 
 

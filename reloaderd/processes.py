@@ -20,6 +20,8 @@ from reloaderd.settings import ServiceSettings
 if TYPE_CHECKING:
     from reloaderd.handover import Handed, Handover
     from reloaderd.kernel.compiler import Compiler
+    from reloaderd.kernel.pair import Pair
+    from reloaderd.kernel.porters import Porter
     from reloaderd.servicemanager import ServiceManager
 
 Tell = Callable[[do.Report], None]
@@ -34,6 +36,7 @@ NOT_PASSED_ON = (
     "LISTEN_PIDFDID",
     "FDSTORE",
     "RELOADERD_AGENT",
+    "RELOADERD_PORTER",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
 which another reloaderd, whose child we are, has its children speak to it."""
@@ -43,8 +46,9 @@ class Processes:
     """By the name of the service; with `dry_run` it has none."""
 
     def __init__(self, tell: Tell, manager: ServiceManager | None = None) -> None:
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, Child | Pair] = {}
         self.compilers: dict[str, Compiler] = {}
+        self.porters: dict[str, Porter] = {}
         self.agents: Agents | None = None
         self._handover: Handover | None = None
         self._cgroup = ""
@@ -112,6 +116,8 @@ class Processes:
             self.compilers.pop(name).close()
         if name in self.children:
             self.children.pop(name).close()
+        if name in self.porters:
+            self.porters.pop(name).close()
         if self._handover is not None:
             self._handover.release(name)
 
@@ -133,13 +139,51 @@ class Processes:
             for service in followed:
                 self._tell(do.Report("warning", service.name, {"text": text}))
 
-    def _child(self, service: ServiceSettings, early: bool) -> Child:
+    def _child(self, service: ServiceSettings, early: bool) -> Child | Pair:
         environ = _environ(service)
         if self.agents is not None and _speaks(service):
             given = environ.get("PYTHONPATH")
-            environ |= self.agents.environ(given, service.roots, follow=service.modules)
+            agent = service.modules or service.keep_sockets or service.overlap
+            environ |= self.agents.environ(given, service.roots, agent)
         handed: Handed = () if self._handover is None else self._handover.take(service.name)
-        return Child(service.name, service.command, service.chdir, environ, early, handed, self._cgroup)
+        porter = self._porter(service, handed)
+        children = [
+            Child(
+                service.name,
+                service.command,
+                service.chdir,
+                {**environ, **(porter.environ(slot) if porter is not None else {})},
+                early,
+                handed,
+                self._cgroup,
+                porter,
+                slot,
+                service.overlap,
+            )
+            for slot in range(2 if service.overlap else 1)
+        ]
+        if not service.overlap:
+            return children[0]
+        from reloaderd.kernel.pair import Pair
+
+        return Pair(children)
+
+    def _porter(self, service: ServiceSettings, handed: Handed) -> Porter | None:
+        if self.agents is None or not (service.keep_sockets or service.overlap):
+            return None
+        from reloaderd.kernel.porters import Porter
+
+        words = {"keep": service.keep_sockets, "accept": service.overlap, "alone": not service.modules}
+        wants = service.ready if service.overlap and isinstance(service.ready, str) else ""
+        slots = 2 if service.overlap else 1
+        try:
+            porter = Porter(service.name, slots, [*filter(words.get, words)], [fd for fd, _ in handed], wants)
+        except OSError as error:
+            text = f"its sockets are not kept: {error.strerror}"
+            self._tell(do.Report("warning", service.name, {"text": text}))
+            return None
+        self.porters[service.name] = porter
+        return porter
 
     def _compiler(self, service: ServiceSettings) -> None:
         if service.gate is None:
@@ -153,7 +197,8 @@ class Processes:
 
 def _speaks(service: ServiceSettings) -> bool:
     """Whether its children may have something to say: what they load, or that they listen."""
-    return service.modules or any(on.action == "notify" for on in service.rules.on)
+    sockets = service.keep_sockets or service.overlap
+    return service.modules or sockets or any(on.action == "notify" for on in service.rules.on)
 
 
 def _environ(service: ServiceSettings) -> dict[str, str]:

@@ -73,6 +73,10 @@ class ServiceSettings(NamedTuple):
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
     listen: tuple[str, ...] = ()  # addresses: 127.0.0.1:8000, [::1]:8000, or the path of a socket
+    overlap: bool = False  # the next run starts while the one before serves
+    ready: float | str = "serves"  # when it takes over: serves, notify, or after so many seconds
+    ready_timeout: float = 30.0
+    keep_sockets: bool = False  # what a Python child listens at is kept from run to run
     skip_unchanged: bool = False
     config: str | None = None
     dry_run: bool = False

@@ -52,6 +52,16 @@ def time(text: str) -> float:
     return seconds
 
 
+def ready(text: str) -> float | str:
+    """`serves`, `notify`, or a time in seconds."""
+    if text in ("serves", "notify"):
+        return text
+    try:
+        return time(text)
+    except BadValue as fault:
+        raise BadValue(fault.message, f"{fault.hint}; or serves, or notify") from None
+
+
 def debounce(text: str) -> float | None:
     """`auto`, or a quiet time in seconds."""
     if text == "auto":

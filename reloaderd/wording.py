@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reloaderd.core.reasons import ASKED_FOR, NOT_HANDLED
+from reloaderd.core.reasons import ASKED_FOR, NOT_HANDLED, NOT_READY
 
 Fields = Mapping[str, Any]
 
@@ -125,6 +125,8 @@ class Wording:
 
     def _held(self, fields: Fields) -> str:
         """One line, or a block of them: what does not compile is to be seen, the first time."""
+        if fields.get("reason") == NOT_READY:
+            return f"held: #{fields.get('run')} {fields.get('message')}; #{fields.get('serving')} goes on"
         if fields.get("reason") != "syntax":
             return f"held: {fields.get('reason')}"
         line = fields.get("line")
@@ -141,7 +143,7 @@ class Wording:
 
     def block(self, event: str, fields: Fields) -> list[str]:
         """The lines that follow the sentence."""
-        if not is_fault(event, fields):
+        if not is_fault(event, fields) or fields.get("reason") == NOT_READY:
             return []
         from reloaderd.excerpt import excerpt
 
@@ -169,6 +171,8 @@ def working_directory() -> str:
 
 def is_fault(event: str, fields: Fields) -> bool:
     """Whether a person has to be told, whatever they are looking at: what they saved does not run."""
+    if event == "held" and fields.get("reason") == NOT_READY:
+        return True
     return event == "held" and fields.get("reason") == "syntax" and not fields.get("again")
 
 
@@ -180,7 +184,7 @@ def _color(event: str, fields: Fields) -> str:
             return CAUTION
         case "error":
             return BAD
-        case "held" if fields.get("reason") == "syntax":
+        case "held" if fields.get("reason") in ("syntax", NOT_READY):
             return BAD
         case "ended" if fields.get("status") != 0:
             return BAD

@@ -26,6 +26,11 @@ from _reloaderd_follow import Followers  # type: ignore[import-not-found]
 from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
+_PORTER = "RELOADERD_PORTER"
+
+if _PORTER in environ:  # few ask for it
+    from _reloaderd_porter import Sockets  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +87,7 @@ class Agent:
 
     def __init__(self, post: Post, roots: "list[str]") -> None:
         self.post = post
-        self.handlers: dict[str, Callable[[tuple[Any, ...]], None]] = {}
+        self.handlers: dict[str, Callable[[tuple[Any, ...]], object]] = {}
         self.modules: set[str] = set()
         self.data: dict[str, tuple[str, str]] = {}  # by real path: the path as it was seen, its stat
         self.own: set[str] = set()
@@ -102,10 +107,7 @@ class Agent:
                 "cpython.run_file": self.run,
                 "os.rename": self.renamed,
                 _LOOKED_FOR: self.looked_for,
-                "subprocess.Popen": followers.popen,
-                "os.exec": followers.exec,
-                "os.putenv": followers.putenv,
-                "os.unsetenv": followers.putenv,
+                **followers.handlers(),
             }
         )
 
@@ -417,8 +419,7 @@ def begin(directory: str) -> None:
         handler = get(event)
         if handler is not None:
             try:
-                handler(args)
-                if post.pending and not post.send():
+                if handler(args) is None and post.pending and not post.send():
                     agent.stop()
             except _TooEarly:
                 raise
@@ -426,6 +427,13 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
+    sockets, _, words = environ.get(_PORTER, "").partition("\n")
+    if sockets:
+        agent.handlers["socket.__new__"] = Sockets(sockets, "keep" in words, "accept" in words).made
+        if "alone" in words:  # what it loads is not asked for
+            agent.handlers.update(Followers(directory).handlers())
+            sys.addaudithook(hook)
+            return
     agent.loaded()
     if not post.send():
         return

@@ -39,6 +39,15 @@ class Followers:
         self.lost: bytes | None = None
         """What the program has made of PYTHONPATH since it was last mended."""
 
+    def handlers(self) -> "dict[str, Callable[[tuple[Any, ...]], None]]":
+        """Those of this, by the event that each is for."""
+        return {
+            "subprocess.Popen": self.popen,
+            "os.exec": self.exec,
+            "os.putenv": self.putenv,
+            "os.unsetenv": self.putenv,
+        }
+
     def putenv(self, args: "tuple[Any, ...]") -> None:
         """os.putenv(key, value) or os.unsetenv(key)."""
         key, value = args[0], b"".join(args[1:])

@@ -50,7 +50,7 @@ def _start():
                 _reloaderd_sockets.mend()
     except Exception:
         pass
-    for name in ("agent", "follow", "paths", "post", "sockets"):
+    for name in ("agent", "follow", "paths", "porter", "post", "sockets"):
         sys.modules.pop("_reloaderd_" + name, None)
     try:
         _clean(directory)

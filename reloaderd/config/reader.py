@@ -159,6 +159,9 @@ class Reader:
         merged |= {"name": name, "chdir": chdir, "config": self._source.path}
         if "listen" in merged:
             merged["listen"] = self._addresses(merged["listen"], at)
+        if alone := assembly.lonely(merged):
+            field, text, mend = alone
+            self._complain((*at, field), f"{field} {text}", f"add {mend}, or its key")
         command = self._command(merged, at)
         if len(self.faults) > line or not command:
             return None

@@ -201,7 +201,7 @@ class Engine:
         for name in self._replaceable():
             settings, former = self._next.pop(name), self.services.pop(name, None)
             if former is not None:
-                self._runs[name] = former.supervisor.run
+                self._runs[name] = former.supervisor.latest
                 commands.append(RemoveService(name))
             if settings is not None:
                 run = self._runs.get(name, 0)
@@ -220,23 +220,24 @@ class Engine:
         service = self.services.get(getattr(event, "service", ""))
         if service is None:
             return []
-        current = getattr(event, "run", service.supervisor.run) == service.supervisor.run
+        run = getattr(event, "run", 0) or service.supervisor.run
+        current = service.supervisor.has(run)
         by_itself = service.supervisor.state in UP
         commands = service.handle(event, now)
-        if current and isinstance(event, ChildEnded) and self._foreground.holder == event.service:
+        if current and isinstance(event, ChildEnded) and self._foreground.has(event.service, run):
             # what it left may have the terminal still, as the job of a shell: again when the run is gone
             commands = [ReclaimTerminal(), *commands]
             if by_itself and event.status in (-SIGINT, -SIGQUIT):  # Ctrl-C reached the child alone
                 commands += self._close(-event.status, now)
         if current and isinstance(event, (RunGone, KeeperDied)):
-            commands = [*self._foreground.gone(event.service), *commands]
+            commands = [*self._foreground.gone(event.service, run), *commands]
         return commands
 
     # The terminal
 
     def _child_stopped(self, event: ChildStopped) -> list[Command]:
         service = self.services.get(event.service)
-        if service is None or event.run != service.supervisor.run:
+        if service is None or not service.supervisor.has(event.run):
             return []
         if event.signum in (SIGTTIN, SIGTTOU):
             return self._foreground.asked(event.service, event.run)
@@ -248,8 +249,7 @@ class Engine:
         """After reloaderd was stopped and continued: the children go on, and one has the terminal again."""
         commands = self._foreground.again()
         for name, service in self.services.items():
-            if service.supervisor.run:
-                commands.append(SignalChild(name, service.supervisor.run, SIGCONT, "tree"))
+            commands += [SignalChild(name, run, SIGCONT, "tree") for run in service.supervisor.numbers]
         return commands
 
     # Signals to reloaderd
@@ -276,9 +276,9 @@ class Engine:
 
     def _pass_on(self, signum: int, scope: str) -> list[Command]:
         return [
-            SignalChild(name, service.supervisor.run, signum, scope)
+            SignalChild(name, run, signum, scope)
             for name, service in self.services.items()
-            if service.supervisor.alive
+            for run in service.supervisor.runs
         ]
 
     def _close(self, signum: int, now: float) -> list[Command]:

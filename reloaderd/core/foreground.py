@@ -21,7 +21,7 @@ class Foreground:
 
     def asked(self, service: str, run: int) -> list[Command]:
         """The child of this run was stopped because it wants the terminal."""
-        if self.holder in (None, service):
+        if self.holder is None or self.has(service, run):
             self.holder, self._run = service, run
             return [LendTerminal(service, run)]
         told = self._waiting.get(service) == run
@@ -33,10 +33,15 @@ class Foreground:
         """reloaderd was away from the terminal: whoever had it has it again."""
         return [LendTerminal(self.holder, self._run)] if self.holder is not None else []
 
-    def gone(self, service: str) -> list[Command]:
+    def has(self, service: str, run: int) -> bool:
+        """Whether this run has it."""
+        return (self.holder, self._run) == (service, run)
+
+    def gone(self, service: str, run: int) -> list[Command]:
         """Nothing is left of the service's run."""
-        self._waiting.pop(service, None)
-        if self.holder != service:
+        if self._waiting.get(service) == run:
+            del self._waiting[service]
+        if not self.has(service, run):
             return []
         commands = self.take_back()
         for name, run in self._waiting.items():

@@ -12,10 +12,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from reloaderd.commands import CheckSyntax, Command, EndCheck, Report
 from reloaderd.core.batch import Batch
-from reloaderd.core.supervisor import Supervisor
 from reloaderd.core.transitions import UP, State
 from reloaderd.events import Fault, SyntaxChecked
 from reloaderd.settings import ServiceSettings
@@ -28,10 +28,29 @@ LIMIT = 10.0
 TOO_LONG = f"that took more than {LIMIT:.0f} s"
 
 
+class Keeping(Protocol):
+    """What the gate has to know of a supervisor, and to ask of it."""
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a child is."""
+
+    @property
+    def starting(self) -> bool:
+        """Whether a run is about to be started."""
+
+    def hold(self, now: float) -> list[Command]:
+        """A batch settled and waits."""
+
+
 class Gate:
     """What one service holds because it does not compile; without `--gate` it is open for all."""
 
-    def __init__(self, settings: ServiceSettings, supervisor: Supervisor) -> None:
+    def __init__(self, settings: ServiceSettings, supervisor: Keeping) -> None:
         """`supervisor` is asked whether there is a run to keep, and told to keep it."""
         self.python_of: Callable[[Sequence[str]], str] = lambda paths: ""
         """The interpreter that compiles these paths in the run, once it is known."""

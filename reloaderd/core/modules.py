@@ -93,10 +93,18 @@ class Modules:
 
     # A run
 
-    def begin(self, run: int, now: float) -> list[Command]:
-        """A run is about to start; let go of what neither it nor the one before has loaded."""
+    def begin(self, run: int, now: float, stale: bool = False) -> list[Command]:
+        """A run is about to start; let go of what neither it nor the one before has loaded.
+
+        With `stale` an earlier one than that before goes on: what it has loaded is held on to as well.
+        """
         if self.exact.followed:
-            self._former, self._former_awaited = self._loaded, self._awaited
+            if not stale:
+                self._former, self._former_awaited = {}, set()
+            self._former, self._former_awaited = (
+                {**self._former, **self._loaded},
+                self._former_awaited | self._awaited,
+            )
             self._loaded, self._awaited = {}, set()
         self.exact.begin(now)
         self._run = run

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from reloaderd.commands import Command
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
-from reloaderd.core.gate import Gate
-from reloaderd.core.supervisor import Supervisor
+from reloaderd.core.gate import Gate, Keeping
 from reloaderd.core.telling import unchanged
 from reloaderd.core.watchtree import WatchTree
 from reloaderd.events import Digested, SyntaxChecked
@@ -31,7 +30,7 @@ class Passage:
     """The way of one service's batches."""
 
     def __init__(
-        self, settings: ServiceSettings, supervisor: Supervisor, tree: WatchTree, debounce: Debounce
+        self, settings: ServiceSettings, supervisor: Keeping, tree: WatchTree, debounce: Debounce
     ) -> None:
         self.gate = Gate(settings, supervisor)
         self.digests: Digests | None = None

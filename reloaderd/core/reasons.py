@@ -36,6 +36,9 @@ _WATCH = {
     errno.ENOMEM: "out of memory",
 }
 
+NOT_READY = "not ready"
+"""Why the run before goes on, with --overlap."""
+
 NOT_HANDLED = ": not handled by the command"
 """What follows the rule of a change that the command was told of, and that became a restart."""
 

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.announcer import Announcer
@@ -28,6 +29,7 @@ from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
     ChildEnded,
+    ChildReady,
     ChildStarted,
     ChildTold,
     Digested,
@@ -51,6 +53,9 @@ from reloaderd.settings import ServiceSettings
 
 LOCKED = "version control is at work"
 
+if TYPE_CHECKING:
+    from reloaderd.core.overlap import Overlap
+
 
 class Service:
     """What the engine knows of one service."""
@@ -73,7 +78,7 @@ class Service:
         self.announcer = Announcer(settings, self.watcher, source)
         self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
-        self.supervisor = Supervisor(settings, run, joins=joined is not None)
+        self.supervisor = _supervisor(settings, run, joins=joined is not None)
         self.notices = Notices(settings.name)
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
@@ -97,7 +102,7 @@ class Service:
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
         commands = self._dispatch(event, now) + self._go_through(now)
-        self.watcher.modules.exact.alive = self.supervisor.alive
+        self.watcher.modules.exact.alive = self.supervisor.alive and not self.supervisor.stale
         self.debounce.keep_locks(self.watcher.lock_name, now)
         self._collect(now)
         if not self._ready and not self.watcher.busy:
@@ -150,9 +155,11 @@ class Service:
             case Digested():
                 return self.passage.digested(event, now)
             case KeeperDied():
-                return self.supervisor.keeper_died(now)
+                return self.supervisor.keeper_died(now, event.run)
+            case ChildReady():
+                return self.supervisor.ready(event.run, now)
             case FilesLoaded():
-                return self._loaded(event, now) if event.run == self.supervisor.run else []
+                return self._loaded(event, now) if self.supervisor.has(event.run) else []
             case _:
                 return watcher.handle(event, now)
 
@@ -203,17 +210,18 @@ class Service:
     def _launch(self, now: float) -> list[Command]:
         late = self.debounce.take()
         self.notices.forget()
-        told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
+        told = [changed(self.settings, late, "restart")] if late and self.supervisor.latest else []
         if self._since is None and late and not self.pause.on:
             self._since = self.debounce.first
         batches = (self.passage.take(), self._cause, late)
         paths = dict.fromkeys(path for batch in batches for path in batch.paths)
         self.origin, self._asker = Origin.of(self._asker, batches), ""
         since, self._since, self._cause = self._since, None, Batch()
-        self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
-        since = since if self.supervisor.run else None
+        self._found(paths, now + (SETTLING if self.supervisor.latest else 0.0))
+        since = since if self.supervisor.latest else None
+        stale = self.supervisor.stale
         commands = self.supervisor.launch(environ(paths), since, now)
-        return told + self.watcher.modules.begin(self.supervisor.run, now) + commands
+        return told + self.watcher.modules.begin(self.supervisor.run, now, stale) + commands
 
     def _found(self, paths: Iterable[str], at: float) -> None:
         """A run finds everything as it is now, and `paths` otherwise than the one before."""
@@ -314,7 +322,8 @@ class Service:
             commands.append(changed(self.settings, batch, "tell"))
             if not self.settings.dry_run:
                 run = self.supervisor.run
-                commands += signals(self.settings.name, run, batch) if self.supervisor.alive else []
+                for one in self.supervisor.runs:
+                    commands += signals(self.settings.name, one, batch)
                 commands += self.notices.tell(run, batch, now)
             self._found(batch.paths, now + SETTLING)
         if not self.gate.open:
@@ -336,7 +345,15 @@ class Service:
             self.debounce.add(path, Kind.CLOSED, verdict, True, now)
 
     def _storm(self, batch: Batch, now: float) -> float:
-        if self.settings.dry_run or not self.supervisor.run:
+        if self.settings.dry_run or not self.supervisor.latest:
             return 0.0
         late = self._late if self.watcher.coverage else 0.0
         return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)
+
+
+def _supervisor(settings: ServiceSettings, run: int, joins: bool) -> Supervisor | Overlap:
+    if not settings.overlap:
+        return Supervisor(settings, run, joins)
+    from reloaderd.core.overlap import Overlap
+
+    return Overlap(settings, run, joins)

@@ -60,6 +60,7 @@ class Supervisor:
         self.started_at = 0.0
         self.deadline: float | None = None
         self.result = (0, 0)  # (status, signal) to end with, once CLOSED
+        self.trial = False  # whatever becomes of the run, there is none after it but by a change
         self._settings = settings
         self._plan = Input.REST
         self._first = run + 1
@@ -90,6 +91,35 @@ class Supervisor:
     def coming(self) -> bool:
         """Whether a run is being started and was not told to have: it may find what is made now."""
         return self.state is State.RUNNING and not self.starting and not self.alive
+
+    @property
+    def latest(self) -> int:
+        """The highest number that any run had."""
+        return self.run
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those that runs have of which something may be there."""
+        return [self.run] if self.run else []
+
+    @property
+    def runs(self) -> list[int]:
+        """Those whose child is alive."""
+        return [self.run] if self.alive else []
+
+    @property
+    def stale(self) -> bool:
+        """Whether an earlier run than the latest serves."""
+        return False
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing comes after this run, or did."""
+        return self._plan is Input.DONE
+
+    def has(self, run: int) -> bool:
+        """Whether it is the latest run."""
+        return run == self.run
 
     # What can happen
 
@@ -150,7 +180,21 @@ class Supervisor:
             return self._child_ended(event, now)
         return self._over(now)
 
-    def keeper_died(self, now: float) -> list[Command]:
+    def retire(self, now: float) -> list[Command]:
+        """End the run and come to rest, whatever was to follow."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return []
+        self._plan = Input.REST
+        if self.starting or self.state is State.BACKOFF:  # nothing was started yet
+            self.starting = False
+            return self._over(now)
+        return self._handle(Input.CHANGE, now) if self.state in UP else []
+
+    def ready(self, run: int, now: float) -> list[Command]:
+        """The run is ready, for which nobody waits."""
+        return []
+
+    def keeper_died(self, now: float, run: int = 0) -> list[Command]:
         """The process that keeps the child was killed, and all that it kept."""
         name = self._settings.name
         told = self._warning("the process that keeps the child was killed, and the child with it")
@@ -282,6 +326,8 @@ class Supervisor:
 
     def _plan_after(self, status: int, up: float) -> Input:
         settings = self._settings
+        if self.trial:
+            return Input.REST
         if settings.restart_status is not None and status == settings.restart_status:
             self._delay = self._repeats.next(up)
             return Input.LATER if self._delay else Input.AGAIN

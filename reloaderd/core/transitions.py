@@ -60,6 +60,7 @@ TRANSITIONS: dict[tuple[State, Input], tuple[State, Effect]] = {
     (S.BACKOFF, In.CHANGE): (S.RUNNING, Do.START),
     (S.BACKOFF, In.TIME): (S.RUNNING, Do.START),
     (S.BACKOFF, In.CLOSE): (S.CLOSED, Do.FINISH),
+    (S.BACKOFF, In.REST): (S.WAITING, Do.REST),  # another run serves: core.overlap
     (S.RUNNING, In.CHANGE): (S.STOPPING, Do.STOP),
     (S.RUNNING, In.HOLD): (S.HELD, Do.KEEP),
     (S.RUNNING, In.ENDED): (S.STOPPING, Do.SWEEP),

@@ -22,7 +22,7 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reloaderd.events import ChildTold, Event
-from reloaderd.kernel.runtime import new_socket, runtime_directory
+from reloaderd.kernel.runtime import listening_socket, runtime_directory
 
 if TYPE_CHECKING:
     from reloaderd.kernel.listeners import Listeners
@@ -51,15 +51,10 @@ class Agents:
         self._connections: dict[int, Any] = {}
         self._room = 0  # what may still be read in this turn
         self._listeners: Listeners | None = None  # made for the first of them
-        self._listener = new_socket()
         try:
-            # until it listens it refuses, as one does that was left behind: nobody must take it for that
-            self._listener.bind(os.path.join(directory, f".{name}"))
-            self._listener.listen(BACKLOG)
-            os.rename(os.path.join(directory, f".{name}"), self.path)
+            self._listener = listening_socket(self.path, BACKLOG)
             self._epoll = select.epoll()
         except OSError as error:
-            self._listener.close()
             error.filename = error.filename or directory
             raise
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
@@ -88,15 +83,15 @@ class Agents:
         except OSError:
             pass
 
-    def environ(self, given: str | None, roots: Sequence[str], follow: bool = True) -> dict[str, str]:
+    def environ(self, given: str | None, roots: Sequence[str], agent: bool = True) -> dict[str, str]:
         """What makes Python children tell: variables for the environment of a service with these roots.
 
-        `given` is the PYTHONPATH that it would have otherwise.  Without `follow` they tell nothing by
+        `given` is the PYTHONPATH that it would have otherwise.  Without `agent` they tell nothing by
         themselves, and may listen.
         """
         parts = dict.fromkeys([self.path, *roots, *map(os.path.realpath, roots)])
         told = "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts)
-        if not follow or ":" in AGENT:  # the one character that a directory of PYTHONPATH cannot have
+        if not agent or ":" in AGENT:  # the one character that a directory of PYTHONPATH cannot have
             return {"RELOADERD_AGENT": told}
         return {"PYTHONPATH": f"{AGENT}:{given}" if given else AGENT, "RELOADERD_AGENT": told}
 

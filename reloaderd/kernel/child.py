@@ -19,12 +19,12 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from reloaderd.events import ChildEnded, ChildStarted, ChildStopped, Event, KeeperDied, RunGone, StartFailed
 from reloaderd.kernel import frames, libc, proctree
-from reloaderd.kernel.keeper import Kept, keep
+from reloaderd.kernel.keeper import EX_SOFTWARE, Kept, keep
 
 _EVENTS: dict[str, Any] = {
     kind.__name__: kind for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone)
@@ -86,6 +86,36 @@ def reap_strays() -> int:
     return reaped
 
 
+def fork_process(become: Callable[[], object]) -> int:
+    """Fork a process of ours that does this and never returns from it; its pid.  Raises OSError.
+
+    It is left alone by `sweep_strays`, and reaped by `reap_strays`.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                become()
+            finally:
+                os._exit(EX_SOFTWARE)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    _keepers.add(pid)
+    return pid
+
+
+def forget_process(pid: int) -> None:
+    """Wait for one of these that is about to end, `CLOSE_WAIT` at most."""
+    if pid in _keepers:
+        _wait_for_end(pid, CLOSE_WAIT)
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                _keepers.discard(pid)
+        except ChildProcessError:
+            _keepers.discard(pid)
+
+
 def sweep_strays() -> list[int]:
     """SIGKILL and reap all that came to us from killed keepers; returns the children that are still there.
 
@@ -108,6 +138,19 @@ def _wait_for_end(pid: int, seconds: float) -> None:
     os.close(pidfd)
 
 
+class Door(Protocol):
+    """Who wants to know of the runs in a slot before they do anything (kernel.porters)."""
+
+    def started(self, slot: int, run: int, keeper: int) -> None:
+        """A run is about to be started, by this keeper."""
+
+    def stopping(self, slot: int) -> None:
+        """It is about to be told to end."""
+
+    def gone(self, slot: int) -> None:
+        """Nothing of it is left."""
+
+
 class Child:
     """One service's keeper, and through it the child of its runs.
 
@@ -123,16 +166,21 @@ class Child:
         early: bool = True,
         handed: Sequence[tuple[int, str]] = (),
         cgroup: str = "",
+        door: Door | None = None,
+        slot: int = 0,
+        shared: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
         `environ` is what every run gets, `chdir` None the present directory; `handed` and `cgroup` are as in
-        `Kept`, and the descriptors stay open until this is closed.  Raises OSError when there is no
+        `Kept`, and the descriptors stay open until this is closed.  `door` is told of the runs, which are in
+        `slot`; with `shared`, runs in other slots have the same descriptors.  Raises OSError when there is no
         descriptor or process to be had.
         """
         self._service = service
         directory = working_directory() if chdir is None else chdir
-        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup)
+        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, slot, shared)
+        self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
         self._failed: list[Event] = []  # made here, not by the keeper
@@ -167,6 +215,8 @@ class Child:
                 self._lose_keeper()
                 return events + self._sweep()
             events += [_EVENTS[kind](self._service, *fields) for kind, *fields in self._frames.feed(data)]
+            if self._door is not None and any(isinstance(event, RunGone) for event in events):
+                self._door.gone(self._slot)
         return events
 
     def start(self, run: int, environ: Mapping[str, str]) -> None:
@@ -180,6 +230,8 @@ class Child:
             except OSError as error:
                 self._fail(StartFailed(self._service, run, error.errno or 0, self._kept.command[0]))
                 return
+        if self._door is not None:
+            self._door.started(self._slot, run, self._keeper)
         self._ask("start", run, dict(environ))
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
@@ -187,10 +239,14 @@ class Child:
 
         With `ends`, what is stopped there is then continued, so that it can act on it.
         """
+        if ends and self._door is not None:
+            self._door.stopping(self._slot)
         self._ask("signal", run, int(signum), scope, ends)
 
     def kill(self, run: int) -> None:
         """SIGKILL all that is left of the run, until nothing is: answered by `RunGone`."""
+        if self._door is not None:
+            self._door.stopping(self._slot)
         self._ask("kill", run)
 
     def close(self) -> None:
@@ -201,9 +257,7 @@ class Child:
                 os.close(fd)
         self._stray = self._failure = -1
         self._epoll.close()
-        if self._keeper in _keepers:
-            _wait_for_end(self._keeper, CLOSE_WAIT)
-            self._reap_keeper()
+        forget_process(self._keeper)
         self._keeper = 0
 
     def _ask(self, *request: Any) -> None:
@@ -217,13 +271,7 @@ class Child:
         fds = list(frames.open_pipe())
         try:
             fds += frames.open_pipe()
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    keep(self._kept, fds[0], fds[3])
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            pid = fork_process(lambda: keep(self._kept, fds[0], fds[3]))
         except OSError:
             for fd in fds:
                 os.close(fd)
@@ -232,7 +280,6 @@ class Child:
         os.close(fds[3])
         self._keeper, self._requests, self._reports = pid, fds[1], fds[2]
         self._frames = frames.Frames()
-        _keepers.add(pid)
         os.set_blocking(self._reports, False)
         self._epoll.register(self._reports, select.EPOLLIN)
 
@@ -241,16 +288,10 @@ class Child:
         self._drop_pipes()
         if self._keeper in _keepers:  # else reaped already, by reap_strays
             os.kill(self._keeper, signal.SIGKILL)
-            self._reap_keeper(0)
+            forget_process(self._keeper)
         self._keeper = 0
-
-    def _reap_keeper(self, options: int = os.WNOHANG) -> None:
-        if self._keeper in _keepers:
-            try:
-                if os.waitpid(self._keeper, options)[0]:
-                    _keepers.discard(self._keeper)
-            except ChildProcessError:
-                _keepers.discard(self._keeper)
+        if self._door is not None:
+            self._door.gone(self._slot)
 
     def _drop_pipes(self) -> None:
         for fd in (self._requests, self._reports):

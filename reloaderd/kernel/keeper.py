@@ -61,7 +61,8 @@ class Kept(NamedTuple):
     """What a keeper keeps: a service, and what each of its runs is started with.
 
     `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
-    directory of the one below which each run has its own, or "".
+    directory of the one below which each run has its own, or "".  With --overlap a service has keepers in two
+    slots, and what is handed on is `shared` by their runs.
     """
 
     service: str
@@ -70,6 +71,8 @@ class Kept(NamedTuple):
     environ: Mapping[str, str]
     handed: Sequence[tuple[int, str]] = ()
     cgroup: str = ""
+    slot: int = 0
+    shared: bool = False
 
 
 def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
@@ -82,11 +85,13 @@ def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
     cgroup: Cgroup | None = None
     try:
         try:
-            _settle(kept.service, {requests, reports, *(fd for fd, _ in kept.handed)})
+            name = f"{kept.service}+{kept.slot}" if kept.slot else kept.service
+            settle(f"keeper of {name}", {requests, reports, *(fd for fd, _ in kept.handed)})
+            libc.become_subreaper()
             if kept.cgroup:
                 from reloaderd.kernel.cgroups import Cgroup
 
-                cgroup = Cgroup(kept.cgroup, kept.service)
+                cgroup = Cgroup(kept.cgroup, name)
             Keeper(kept, cgroup, requests, reports).serve()
             status = 0
         except BaseException:
@@ -98,8 +103,8 @@ def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
         os._exit(status)
 
 
-def _settle(service: str, kept: Iterable[int]) -> None:
-    """Turn a copy of the daemon into a process of its own."""
+def settle(title: str, kept: Iterable[int]) -> None:
+    """Turn a copy of the daemon into a process of its own, with 0, 1, 2 and what is to be `kept`."""
     gc.freeze()  # so that no collection touches, and thereby copies, pages shared with the daemon
     low = 3
     for fd in sorted(kept):
@@ -111,10 +116,9 @@ def _settle(service: str, kept: Iterable[int]) -> None:
         signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, _wake)
-    libc.become_subreaper()
     os.setpgid(0, 0)
     os.chdir("/")
-    libc.set_title(f"keeper of {service}")
+    libc.set_title(title)
 
 
 def _wake(signum: int, frame: object) -> None:
@@ -222,10 +226,10 @@ class Keeper:
         if self._cgroup is not None:
             self._cgroup.remove()
         if self._kept.handed:
-            from reloaderd.kernel.sockets import refresh
+            from reloaderd.kernel.sockets import deepen, refresh
 
             for fd, _ in self._kept.handed:
-                refresh(fd)
+                (deepen if self._kept.shared else refresh)(fd)
 
     def _read_cgroup(self) -> None:
         """Something came into it, or nothing is left in it; it may be another than it was about."""

@@ -45,6 +45,35 @@ def _is_usable(given: str, uid: int) -> bool:
     return given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid)
 
 
+def listening_socket(path: str, backlog: int) -> Any:
+    """One that listens at `path`, which nobody else has.  Raises OSError."""
+    directory, _, name = path.rpartition("/")
+    hidden = os.path.join(directory, f".{name}")
+    one = new_socket()
+    try:
+        # until it listens it refuses, as one does that was left behind: nobody must take it for that
+        one.bind(hidden)
+        one.listen(backlog)
+        os.rename(hidden, path)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def datagram_socket(path: str) -> Any:
+    """One to which datagrams are sent at `path`, which nobody else has.  Raises OSError."""
+    kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    one = _socket.socket(_socket.AF_UNIX, kind)
+    try:
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)  # unix(7): who sent it
+        one.bind(path)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
 def runtime_directory() -> str:
     """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
 

@@ -54,7 +54,7 @@ class Bound:
 
     def own(self) -> None:
         """The file of the socket, if it has one, is ours to remove."""
-        self._file = _identity(self.address) if self.address.startswith("/") else None
+        self._file = identity(self.address) if self.address.startswith("/") else None
 
     @property
     def deaf(self) -> bool:
@@ -64,7 +64,7 @@ class Bound:
     def close(self, stays: bool = False) -> None:
         """Close it; its file goes, if it is ours and no other is there by now, unless the socket `stays`."""
         os.close(self.fd)
-        if not stays and self._file is not None and _identity(self.address) == self._file:
+        if not stays and self._file is not None and identity(self.address) == self._file:
             with suppress(OSError):
                 os.unlink(self.address)
 
@@ -166,6 +166,17 @@ def refresh(fd: int) -> None:
         one.detach()
 
 
+def deepen(fd: int) -> None:
+    """Have as many connections wait as may: those of a whole restart."""
+    one = _socket.socket(fileno=fd)
+    try:
+        one.listen(_socket.SOMAXCONN)
+    except OSError:
+        pass
+    finally:
+        one.detach()
+
+
 def _listens(one: Any) -> bool:
     return bool(one.type == _socket.SOCK_STREAM and one.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
 
@@ -200,11 +211,11 @@ def _make_way(path: str) -> None:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
     finally:
         probe.close()
-    if _identity(path) == (look.st_dev, look.st_ino, look.st_mtime_ns):
+    if identity(path) == (look.st_dev, look.st_ino, look.st_mtime_ns):
         os.unlink(path)
 
 
-def _identity(path: str) -> tuple[int, int, int] | None:
+def identity(path: str) -> tuple[int, int, int] | None:
     """Which file it is: inode numbers are used again at once, and chmod(1) leaves the mtime."""
     try:
         look = os.lstat(path)

@@ -61,6 +61,8 @@ class Clients:
         self.asked = 0
         self.served: list[bytes] = []
         self.faults: list[str] = []
+        self.slowest = 0.0  # seconds from a question to its whole answer
+        self._since: dict[Any, float] = {}
         self._selector = selectors.DefaultSelector()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -110,6 +112,7 @@ class Clients:
             self.faults.append(repr(error))
             one.close()
             return
+        self._since[one] = time.monotonic()
         self._selector.register(one, selectors.EVENT_WRITE, b"")
 
     def _serve(self, seconds: float) -> None:
@@ -130,7 +133,10 @@ class Clients:
                 self._end(one, repr(error))
 
     def _end(self, one: Any, fault: str = "") -> None:
+        took = time.monotonic() - self._since.pop(one)
         if fault:
             self.faults.append(fault)
+        else:
+            self.slowest = max(self.slowest, took)
         self._selector.unregister(one)
         one.close()

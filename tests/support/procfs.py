@@ -10,6 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -189,6 +190,16 @@ def signal_sets(pid: int) -> SignalSets:
         return {signum for signum in range(1, 65) if bits >> (signum - 1) & 1}
 
     return SignalSets(members("SigBlk"), members("SigIgn"), members("SigCgt"), members("SigPnd", "ShdPnd"))
+
+
+def listens(port: int) -> bool:
+    """Whether anything listens at this TCP port, of whichever address."""
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                return True
+    return False
 
 
 def marked(mark: str) -> list[int]:

@@ -23,7 +23,8 @@ SERVICE = [
     *("--debounce", "0.5", "--no-modules", "--env", "A=1", "--env", "PATH=/x=y", "--env", "A=two words"),
     *("--stop-signal", "QUIT", "--stop-timeout", "1min", "--kill", "group", "--on-exit", "restart"),
     *("--restart-status", "none", "--gate", "syntax", "--chdir", "sub", "--env-file", "some.env"),
-    *("--listen", "8000", "--listen", "[::1]:0", "--listen", "sub/web.sock"),
+    *("--listen", "8000", "--listen", "[::1]:0", "--listen", "sub/web.sock", "--keep-sockets"),
+    *("--overlap", "--ready", "notify", "--ready-timeout", "10s"),
     *("-f", "*.py", "-f", "docs/**", "-i", "*_test.py", "-i", "!keep_test.py"),
 ]
 

@@ -20,6 +20,10 @@ from tests.walks.bounds import bounded
 REST = (State.WAITING, State.RUNNING, State.HELD, State.CLOSED)
 
 
+OF_TWO = {(State.BACKOFF, Input.REST)}
+"""What a supervisor does only where it is one of two: tests/walks/test_overlap.py."""
+
+
 class Recorded(Supervisor):
     """Notes which entries of the table are used."""
 
@@ -200,7 +204,8 @@ def walk(chosen: ServiceSettings, runs: list[Manner], inputs: list, ends: list) 
 def test_holds_its_promises_and_uses_its_whole_table() -> None:
     Recorded.used.clear()
     walk()
-    assert set(TRANSITIONS) <= Recorded.used, f"not walked: {set(TRANSITIONS) - Recorded.used}"
+    missed = set(TRANSITIONS) - Recorded.used - OF_TWO
+    assert not missed, f"not walked: {missed}"
 
 
 def test_can_close_from_everywhere() -> None:

@@ -1,0 +1,416 @@
+"""The porter of a service: a tiny process that keeps its listening sockets open from run to run.
+
+The daemon forks it early and tells it of the runs through a pipe (kernel.frames, kernel.porters); the agents
+of the runs speak to it by sockets, one a slot.  A service has one run at a time, in slot 0, or with
+--overlap two, in slots 0 and 1.  A process of its own, since whoever binds must not wait until the daemon
+has done what it does.
+
+    requests  ("started", slot, run, keeper)  ("stopping", slot)  ("gone", slot)
+    reports   ("below", address, name)  ("ready", run)
+    packets   of an agent, one a connection
+        keep INODE PATH
+                       with a descriptor: the process listens there; PATH is that of a Unix socket
+        free INODE     it listens where the kernel has chosen the port
+        shut INODE     it has closed what it listened at
+        accept INODE   it has begun to accept
+        take FAMILY PROTOCOL V6ONLY REUSEPORT PORT HOST
+                       it is about to bind: answered by `take` with a descriptor, `again` or `none`
+
+Facts
+- What the daemon wrote before it had a signal sent can be read before what the process did upon the signal is
+  told: requests are read first.
+- SO_PEERCRED tells who connected (unix(7)); a descriptor in a message (SCM_RIGHTS) is ours when it was read.
+- A pidfd becomes readable when its process ends (pidfd_open(2)).
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from reloaderd.kernel import frames, openfiles, proctree
+from reloaderd.kernel.keeper import settle
+from reloaderd.kernel.readiness import Readiness
+from reloaderd.kernel.stock import Key, Stock
+
+LONGEST = 512
+"""Bytes of a packet: a path has at most 108."""
+
+PENDING = 64
+"""Connections that have not said anything yet."""
+
+MOST_PROCESSES = 64
+"""Processes of a run that listen, whose end is waited for."""
+
+LEAVE = 1.0
+"""Seconds between the closing of a socket and a look at who else has it: a run that ends closes first."""
+
+LOOKS = (2.0, 10.0, 30.0)
+"""Seconds after the start of a run when a look is taken at what listens without having told."""
+
+SCM_CREDENTIALS = 2
+"""Who sent a message: its pid, uid and gid (unix(7), for SO_PASSCRED)."""
+
+EX_SOFTWARE = 70
+"""A fault of ours: sysexits.h."""
+
+
+class Duty(NamedTuple):
+    """What a porter is there for.
+
+    `doors` are the sockets to which agents connect, `bells` those to which runs say that they are ready, one
+    a slot each; `given` are the inodes of what --listen hands on.  With `wants` it is to tell when a run is
+    ready: `serves` or `notify`.  With `keeps` it keeps what listens.
+    """
+
+    service: str
+    doors: Sequence[Any]
+    bells: Sequence[Any]
+    given: Collection[int]
+    wants: str
+    keeps: bool
+
+
+def mind(duty: Duty, requests: int, reports: int) -> NoReturn:
+    """Be a porter until the daemon closes `requests`.
+
+    To be called in a fresh fork, with all signals blocked.
+    """
+    status = EX_SOFTWARE
+    try:
+        kept = {requests, reports, *(one.fileno() for one in (*duty.doors, *duty.bells))}
+        settle(f"porter of {duty.service}", kept)
+        Porter(duty, requests, reports).serve()
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+class Slot:
+    """The run that is in one of the places for them."""
+
+    def __init__(self) -> None:
+        self.run = 0  # 0: none
+        self.keeper = 0
+        self.stopping = False
+        self.free: set[int] = set()  # inodes of what listens at a port that the kernel chose
+        self.look: float | None = None  # when to look who has what was closed
+        self.looks: list[float] = []  # when to look at what listens
+        self.readiness: Readiness | None = None  # until it is ready
+
+
+class Porter:
+    """The porter's own state."""
+
+    def __init__(self, duty: Duty, requests: int, reports: int) -> None:
+        self._duty = duty
+        self._requests = requests
+        self._reports = reports
+        self._doors = {door.fileno(): (slot, door) for slot, door in enumerate(duty.doors)}
+        self._bells = {bell.fileno(): (slot, bell) for slot, bell in enumerate(duty.bells)}
+        self._given = set(duty.given)
+        self._slots = [Slot() for _ in duty.doors]
+        self._stock = Stock(self._in_use)
+        self._frames = frames.Frames()
+        self._asked: deque[tuple[Any, ...]] = deque()
+        self._connections: dict[int, tuple[int, Any]] = {}
+        self._processes: dict[int, tuple[int, int]] = {}  # by pidfd: the slot, the pid
+        self._told: set[str] = set()
+        self._poll = select.poll()
+
+    def serve(self) -> None:
+        """Mind the door until the daemon is gone."""
+        os.set_blocking(self._requests, False)
+        for fd in (self._requests, *self._doors, *self._bells):
+            self._poll.register(fd, select.POLLIN)
+        while True:
+            deadline = self._deadline()
+            limit = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000 + 1
+            ready = [fd for fd, _ in self._poll.poll(limit)]
+            if not self._obey():
+                return
+            for fd in ready:
+                if fd in self._doors:
+                    self._accept(*self._doors[fd])
+                elif fd in self._connections:
+                    self._hear(fd)
+                elif fd in self._bells:
+                    self._rung(*self._bells[fd])
+                elif fd in self._processes:
+                    self._ended(fd)
+            self._tick(time.monotonic())
+
+    # The daemon
+
+    def _obey(self) -> bool:
+        """Read what the daemon says; False: it is gone."""
+        try:
+            data = os.read(self._requests, 65536)
+        except BlockingIOError:
+            return True
+        self._asked += self._frames.feed(data)
+        while self._asked:
+            self._note(self._asked.popleft(), time.monotonic())
+        return bool(data)
+
+    def _note(self, request: tuple[Any, ...], now: float) -> None:
+        match request:
+            case ("started", number, run, keeper):
+                slot = self._slots[number] = Slot()
+                slot.run, slot.keeper = run, keeper
+                slot.looks = [now + seconds for seconds in LOOKS] if self._duty.keeps else []
+                if self._duty.wants == "serves":
+                    slot.readiness = Readiness(now, lambda: self._processes_of(slot))
+                for slot_of, bell in self._bells.values():
+                    if slot_of == number:
+                        # the one before has said what it said; this one may have been quick
+                        self._ring(slot, any(_is_below(pid, keeper) for pid in _rings(bell)))
+                self._stock.started(number)
+            case ("stopping", number):
+                self._slots[number].stopping = True
+            case ("gone", number):
+                self._hear_out(number)
+                self._stock.gone(number, self._slots[number].stopping, now)
+                self._slots[number] = Slot()
+                for fd, (slot_of, _) in [*self._processes.items()]:
+                    if slot_of == number:
+                        self._forget(fd)
+            case _:
+                raise AssertionError(request[0])
+
+    def _report(self, *record: Any) -> None:
+        try:
+            frames.send(self._reports, record)
+        except BrokenPipeError:
+            pass  # the daemon is gone, as the request pipe is about to say
+
+    # The agents
+
+    def _hear_out(self, number: int) -> None:
+        """Hear what the slot's run said before it went: who lives is of the next one."""
+        for slot_of, door in self._doors.values():
+            if slot_of == number:
+                self._accept(number, door, hear=False)
+        for fd, (slot_of, connection) in [*self._connections.items()]:
+            if slot_of == number and proctree.read_stat(_peer(connection)) is None:
+                self._hear(fd, before=True)
+
+    def _accept(self, number: int, door: Any, hear: bool = True) -> None:
+        while True:
+            try:
+                fd, _ = door._accept()
+            except OSError:  # EAGAIN: that was all; EMFILE: not now
+                return
+            connection = _socket.socket(fileno=fd)
+            connection.setblocking(False)
+            if len(self._connections) >= PENDING:
+                self._close(next(iter(self._connections)))
+            self._connections[fd] = number, connection
+            self._poll.register(fd, select.POLLIN)
+            for earlier in [*self._connections] if hear else ():  # what was said first is heard first
+                self._hear(earlier)
+
+    def _hear(self, fd: int, before: bool = False) -> None:
+        """Read the one packet of a connection, if it is there; said `before` what the daemon said last."""
+        if fd not in self._connections:
+            return
+        try:
+            self._connections[fd][1].recv(1, _socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        if not before:
+            self._obey()  # which may be that the run is gone, and so hear this
+            if fd not in self._connections:
+                return
+        number, connection = self._connections[fd]
+        given: list[int] = []
+        try:
+            data, more, _, _ = connection.recvmsg(LONGEST, 24, _socket.MSG_CMSG_CLOEXEC)
+            for level, kind, raw in more:
+                if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                    given += [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
+            if data:
+                self._answer(number, connection, data, given)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError, TypeError):  # it is gone, or says what no agent says
+            pass
+        for one in given:
+            os.close(one)
+        self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._connections.pop(fd)[1].close()
+
+    def _answer(self, number: int, connection: Any, data: bytes, given: list[int]) -> None:
+        """What an agent of the slot's run says.  Of `given` it removes what it keeps."""
+        slot, now = self._slots[number], time.monotonic()
+        pid = _peer(connection)
+        verb, _, rest = data.partition(b" ")
+        below = _is_below(pid, slot.keeper)
+        if not slot.run or not (below or (below is None and verb == b"keep")):
+            connection.send(b"none", _socket.MSG_NOSIGNAL)
+            return
+        if verb == b"take":
+            *numbers, host = rest.split(b" ", 5)
+            found = self._stock.take(Key._make((*_numbers(numbers), host)), number, now)
+            if found is not None and found >= 0:
+                self._wait_for(pid, number)
+                rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, found.to_bytes(4, sys.byteorder))]
+                connection.sendmsg([b"take"], rights, _socket.MSG_NOSIGNAL)
+            else:
+                connection.send(b"none" if found is None else b"again", _socket.MSG_NOSIGNAL)
+        elif verb == b"keep":
+            inode, _, path = rest.partition(b" ")
+            if slot.readiness is not None:
+                slot.readiness.listens(pid, _numbers([inode])[0], now)
+            if given:
+                self._wait_for(pid, number)
+                self._stock.keep(given.pop(), path, number, now)
+        elif verb == b"accept" and slot.readiness is not None:
+            slot.readiness.accepts(*_numbers([rest]))
+        elif verb == b"free":
+            slot.free.update(_numbers([rest]))
+        elif verb == b"shut":
+            slot.look = now + LEAVE
+
+    def _rung(self, number: int, bell: Any) -> None:
+        """The slot's run says how it is."""
+        self._obey()
+        slot = self._slots[number]
+        self._ring(slot, bool(_rings(bell)))
+
+    def _ring(self, slot: Slot, is_ready: bool) -> None:
+        if is_ready and slot.run:
+            self._report("ready", slot.run)
+
+    def _wait_for(self, pid: int, number: int) -> None:
+        """Look who has its sockets when this process of the run ends."""
+        if (number, pid) in self._processes.values() or len(self._processes) >= MOST_PROCESSES:
+            return
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:  # it has ended already
+            self._slots[number].look = time.monotonic() + LEAVE
+            return
+        self._processes[fd] = number, pid
+        self._poll.register(fd, select.POLLIN)
+
+    def _ended(self, fd: int) -> None:
+        slot = self._slots[self._processes[fd][0]]
+        self._forget(fd)
+        slot.look = time.monotonic() + LEAVE
+
+    def _forget(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        del self._processes[fd]
+        os.close(fd)
+
+    # What is due
+
+    def _deadline(self) -> float | None:
+        instants = [self._stock.deadline, *(slot.look for slot in self._slots)]
+        instants += [slot.looks[0] for slot in self._slots if slot.looks]
+        instants += [slot.readiness.due for slot in self._slots if slot.readiness is not None]
+        return min((one for one in instants if one is not None), default=None)
+
+    def _tick(self, now: float) -> None:
+        self._stock.tick(now)
+        for number, slot in enumerate(self._slots):
+            if slot.look is not None and slot.look <= now:
+                slot.look = None
+                if slot.run and not slot.stopping:
+                    self._stock.look(number)
+            if slot.looks and slot.looks[0] <= now:
+                slot.looks = [one for one in slot.looks if one > now]
+                if slot.run and not slot.stopping:
+                    self._look_below(slot)
+
+            if slot.readiness is not None and slot.readiness.due <= now:
+                self._look_ready(number, slot, slot.readiness, now)
+
+    def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
+        others = [at for at in range(len(self._slots)) if at != number]
+        wanted = self._given.union(*(self._stock.awaited(at) for at in others))
+        if readiness.look(wanted, now):
+            slot.readiness = None
+            self._report("ready", slot.run)
+
+    def _look_below(self, slot: Slot) -> None:
+        """Tell, once, of what listens without having told: it does not bind by Python's module."""
+        known = self._stock.inodes() | self._given | slot.free
+        tree = self._processes_of(slot)
+        if not tree:
+            return
+        listening = openfiles.listening(tree[0])
+        for pid in tree:
+            for inode in openfiles.sockets_of(pid).values():
+                address = listening.get(inode)
+                if address is not None and inode not in known and address not in self._told:
+                    self._told.add(address)
+                    self._report("below", address, _name_of(pid))
+
+    def _in_use(self, number: int, inode: int) -> bool:
+        return openfiles.has(self._processes_of(self._slots[number]), inode)
+
+    def _processes_of(self, slot: Slot) -> list[int]:
+        return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
+
+
+def _rings(bell: Any) -> list[int]:
+    """Read what was said by sd_notify(3): the processes that said READY=1."""
+    found: list[int] = []
+    while True:
+        try:
+            data, more, _, _ = bell.recvmsg(4096, 64, _socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return found
+        for level, kind, raw in more:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                for at in range(0, len(raw) - 3, 4):
+                    os.close(int.from_bytes(raw[at : at + 4], sys.byteorder))
+            elif level == _socket.SOL_SOCKET and kind == SCM_CREDENTIALS and b"READY=1" in data.split(b"\n"):
+                found.append(int.from_bytes(raw[:4], sys.byteorder))
+
+
+def _numbers(words: Sequence[bytes]) -> list[int]:
+    """Raises ValueError for what is none, or larger than any."""
+    if not all(word.isdigit() and len(word) < 20 for word in words):
+        raise ValueError("no number")
+    return [int(word) for word in words]
+
+
+def _peer(connection: Any) -> int:
+    """The pid of the process that connected."""
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[:4], sys.byteorder)
+
+
+def _is_below(pid: int, keeper: int) -> bool | None:
+    """Whether a process is one of those that the keeper keeps; None: it has ended by now."""
+    stat = proctree.read_stat(pid)
+    if stat is None:
+        return None
+    while stat is not None and pid != keeper:
+        pid = stat.parent
+        stat = proctree.read_stat(pid)
+    return pid == keeper
+
+
+def _name_of(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return "a process"

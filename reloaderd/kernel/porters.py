@@ -1,0 +1,168 @@
+"""The daemon's side of one porter: tells it of the runs, and makes events of what it reports.
+
+Facts
+- The porter has the sockets to which agents connect from the fork on; who connects before it waits for them
+  waits in their queue.  They stay open here, so that another porter can take its place.
+- The read end of a pipe gives EOF when its last writer is gone: so much for a porter that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+from reloaderd.commands import Command, Report
+from reloaderd.events import ChildReady, Event
+from reloaderd.kernel import frames
+from reloaderd.kernel.child import forget_process, fork_process
+from reloaderd.kernel.runtime import datagram_socket, listening_socket, runtime_directory
+
+BACKLOG = 128
+"""Connections that may wait: each agent has one at a time."""
+
+
+class Porter:
+    """One service's porter.  One that died is replaced when the next run starts, without what it kept."""
+
+    def __init__(
+        self, service: str, slots: int, words: Sequence[str], given: Collection[int], wants: str = ""
+    ) -> None:
+        """`words` tell the agents what is wanted of them, `given` are descriptors that --listen hands on.
+
+        `wants` says when a run is ready, if that is to be told: `serves` or `notify`.  Raises OSError.
+        """
+        self._service = service
+        self._words = words
+        self._given = [os.fstat(fd).st_ino for fd in given]
+        self._pid = 0
+        self._requests = self._reports = -1
+        directory = runtime_directory()
+        name = f"agent-{os.getpid()}-{os.urandom(4).hex()}"
+        self._paths = [os.path.join(directory, f"{name}-{slot}") for slot in range(slots)]
+        self._doors: list[Any] = []
+        self._bells: list[Any] = []
+        self._wants = wants
+        self._epoll = select.epoll()
+        try:
+            for path in self._paths:
+                self._doors.append(listening_socket(path, BACKLOG))
+                if wants == "notify":
+                    self._bells.append(datagram_socket(f"{path}-notify"))
+            self._fork()
+        except OSError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Porter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Readable when `read` has something; stays the same from porter to porter."""
+        return self._epoll.fileno()
+
+    def environ(self, slot: int) -> dict[str, str]:
+        """What the runs of a slot get, so that the agents in them find their way here."""
+        environ = {"RELOADERD_PORTER": f"{self._paths[slot]}\n{' '.join(self._words)}"}
+        return {**environ, "NOTIFY_SOCKET": f"{self._paths[slot]}-notify"} if self._bells else environ
+
+    def started(self, slot: int, run: int, keeper: int) -> None:
+        """A run is about to be started, by this keeper."""
+        if not self._pid:
+            try:
+                self._fork()
+            except OSError:
+                return
+        self._tell("started", slot, run, keeper)
+
+    def stopping(self, slot: int) -> None:
+        """It is about to be told to end."""
+        self._tell("stopping", slot)
+
+    def gone(self, slot: int) -> None:
+        """Nothing of it is left."""
+        self._tell("gone", slot)
+
+    def read(self) -> list[Event | Command]:
+        """What it reports, without waiting."""
+        if self._reports < 0:
+            return []
+        try:
+            data = os.read(self._reports, 65536)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._lose()
+            return [self._warn("the process that keeps the sockets was killed, and they are closed")]
+        return [self._event(*record) for record in self._frames.feed(data)]
+
+    def close(self) -> None:
+        """Have the porter end: what it kept is closed."""
+        self._lose()
+        for one in (*self._doors, *self._bells):
+            one.close()
+        for path in self._paths:
+            for name in (path, f"{path}-notify"):
+                with suppress(OSError):
+                    os.unlink(name)
+        self._doors.clear()
+        self._bells.clear()
+        self._epoll.close()
+
+    def _event(self, kind: str, *fields: Any) -> Event | Command:
+        if kind == "ready":
+            return ChildReady(self._service, *fields)
+        address, name = fields
+        return self._warn(
+            f"{address} is not kept: {name} does not bind it by Python's module socket"
+            f" (add: --listen {address})"
+        )
+
+    def _warn(self, text: str) -> Report:
+        return Report("warning", self._service, {"text": text})
+
+    def _tell(self, *request: Any) -> None:
+        if self._requests >= 0:
+            try:
+                frames.send(self._requests, request)
+            except OSError:  # it is dead, as `read` is about to say, or was stopped: then it is of no use
+                pass
+
+    def _fork(self) -> None:
+        fds = list(frames.open_pipe())
+        try:
+            fds += frames.open_pipe()
+            self._pid = fork_process(lambda: self._become(fds[0], fds[3]))
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        os.close(fds[0])
+        os.close(fds[3])
+        self._requests, self._reports = fds[1], fds[2]
+        self._frames = frames.Frames()
+        os.set_blocking(self._requests, False)
+        os.set_blocking(self._reports, False)
+        self._epoll.register(self._reports, select.EPOLLIN)
+
+    def _become(self, requests: int, reports: int) -> None:
+        from reloaderd.kernel.porter import Duty, mind
+
+        keeps = "keep" in self._words
+        mind(
+            Duty(self._service, self._doors, self._bells, self._given, self._wants, keeps), requests, reports
+        )
+
+    def _lose(self) -> None:
+        for fd in (self._requests, self._reports):
+            if fd >= 0:
+                os.close(fd)
+        self._requests = self._reports = -1
+        if self._pid:
+            forget_process(self._pid)
+            self._pid = 0

@@ -1,0 +1,209 @@
+"""--overlap: the next run starts while the one before serves; nobody is refused, or waits for a start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.test_keep_sockets import ASGI, FLASK, HTTP, RESTARTS, SERVERS, start
+from tests.support import edits, procfs
+from tests.support.clients import Clients, ask
+from tests.support.daemon import Daemon, Watch
+from tests.support.places import Place, build
+from tests.support.serving import ENVIRON, free_port, tool
+from tests.support.waiting import wait_until
+
+SLOW = "import time; time.sleep(0.4)\n"
+
+WEB = [sys.executable, "web.py", "PORT"]
+
+
+def answers(port: int) -> bytes:
+    try:
+        return ask(f"127.0.0.1:{port}")
+    except OSError as error:
+        return repr(error).encode()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_nobody_notices_a_restart(name: str, place: Place, watch: Watch) -> None:
+    files, command = SERVERS[name]
+    if name == "aiohttp":
+        pytest.importorskip("aiohttp", reason="needs aiohttp")
+    build(place.tree, {**files, "web.py": SLOW + files["web.py"]})
+    port = free_port()
+    daemon = start(watch, port, command, "--overlap")
+    daemon.wait(lambda: b"200" in answers(port), "a server")
+    clients = restart(daemon, place, f"127.0.0.1:{port}")
+    print(
+        f"{name}: {RESTARTS} restarts, {clients.asked} asked, none refused, {len(clients.faults)} lost with"
+        f" the run that had accepted them, the slowest answer took {clients.slowest * 1000:.0f} ms"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"web.py": ASGI}, [tool("uvicorn"), "web:app", "--fd", "3", "--no-access-log"]),
+        ({"web.py": FLASK}, [tool("gunicorn"), "web:app", "--workers=2"]),
+        pytest.param(
+            {
+                "web.py": "",
+                "web.js": "require('http').createServer((question, answer) => answer.end('hello'))"
+                ".listen({fd: 3})",
+            },
+            ["node", "web.js"],
+            marks=pytest.mark.needs("node"),
+        ),
+    ],
+    ids=["uvicorn", "gunicorn", "node"],
+)
+def test_with_listen_too(files: dict[str, str], command: list[str], place: Place, watch: Watch) -> None:
+    build(place.tree, files)
+    daemon = watch("--listen=0", "--overlap", command=command, children=None, environ=ENVIRON)
+    [address] = [one["address"] for one in daemon.named("listening")]
+    restart(daemon, place, address)
+
+
+def restart(daemon: Daemon, place: Place, address: str) -> Clients:
+    with Clients(address) as clients:
+        clients.wait_served(20)
+        for number in range(RESTARTS):
+            edits.write(place.tree / f"part{number}.py")
+            daemon.wait_event("restarted", run=number + 2)
+            daemon.wait_event("ended", run=number + 1)
+            served = len(clients.served)
+            wait_until(lambda served=served: len(clients.served) > served + 20, "answers of the next run")
+    assert [one for one in clients.faults if "Refused" in one] == []
+    assert len(clients.faults) <= RESTARTS * 3
+    assert all(b"200" in answer for answer in clients.served)
+    return clients
+
+
+def serve(place: Place, watch: Watch, *options: str, code: str = HTTP, **keywords: Any) -> tuple[Daemon, int]:
+    build(place.tree, {"web.py": code})
+    port = free_port()
+    daemon = start(watch, port, WEB, "--overlap", *options, **keywords)
+    daemon.wait(lambda: b"hello" in answers(port), "a server")
+    return daemon, port
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise SystemExit(5)\n", "ended with status 5 before it was ready"),
+        ("import os; os.kill(os.getpid(), 9)\n", "was killed by SIGKILL before it was ready"),
+        ("import time; time.sleep(999)\n", "was not ready within 1 s"),
+    ],
+)
+def test_one_that_does_not_get_ready_leaves_the_old_one(
+    code: str, said: str, place: Place, watch: Watch
+) -> None:
+    daemon, port = serve(place, watch, "--ready-timeout=1s")
+    edits.write(place.tree / "web.py", code)
+    held = daemon.wait_event("held")
+    assert (held["reason"], held["message"], held["run"], held["serving"]) == ("not ready", said, 2, 1)
+    daemon.wait_event("ended", run=2)
+    assert b"hello" in answers(port)
+    edits.write(place.tree / "web.py", HTTP.replace("hello", "again"))
+    daemon.wait_event("restarted", run=3)
+    daemon.wait_event("ended", run=1)
+    assert b"again" in answers(port)
+
+
+def test_gunicorn_is_ready_when_a_worker_is(place: Place, watch: Watch) -> None:
+    """Its master listens before anything is loaded."""
+    build(place.tree, {"web.py": FLASK})
+    port = free_port()
+    daemon = start(watch, port, SERVERS["gunicorn"][1], "--overlap", tracebacks=True)
+    daemon.wait(lambda: b"hello" in answers(port), "a server")
+    edits.write(place.tree / "web.py", SLOW + "raise ValueError\n")
+    daemon.wait_event("held", run=2)
+    assert b"hello" in answers(port)
+
+
+def test_a_change_while_one_comes_starts_the_next(place: Place, watch: Watch) -> None:
+    daemon, port = serve(place, watch)
+    edits.write(place.tree / "web.py", "import time; time.sleep(999)\n")
+    daemon.wait_event("started", run=2)
+    edits.write(place.tree / "web.py", HTTP.replace("hello", "again"))
+    daemon.wait_event("ended", run=2)
+    daemon.wait_event("restarted", run=3)
+    daemon.wait_event("ended", run=1)
+    assert b"again" in answers(port)
+    assert daemon.named("held") == []
+
+
+def test_notify_waits_until_it_says_so(place: Place, watch: Watch) -> None:
+    tell = """\
+import os, socket, sys
+print("NOTIFY", "NOTIFY_SOCKET" in os.environ, flush=True)
+def ready():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.sendto(b"STATUS=up\\nREADY=1", os.environ["NOTIFY_SOCKET"])
+"""
+    daemon, port = serve(place, watch, "--ready=notify", "--ready-timeout=2s", code=tell + HTTP)
+    edits.write(place.tree / "web.py", tell + HTTP)
+    assert "not ready within" in daemon.wait_event("held", run=2)["message"]
+    code = tell + "ready()\n" + HTTP.replace("hello", "again")
+    edits.write(place.tree / "web.py", code)
+    daemon.wait_event("restarted", run=3)
+    daemon.wait_event("ended", run=1)
+    daemon.wait(lambda: b"again" in answers(port), "the new one")
+
+
+def test_a_time_is_a_time(place: Place, watch: Watch) -> None:
+    daemon, port = serve(place, watch, "--ready=300ms")
+    edits.write(place.tree / "web.py", HTTP.replace("hello", "again"))
+    restarted = daemon.wait_event("restarted", run=2)
+    assert restarted["ms"] >= 300
+    daemon.wait_event("ended", run=1)
+    assert b"again" in answers(port)
+
+
+def test_without_notify_there_is_no_such_variable(place: Place, watch: Watch) -> None:
+    daemon, _ = serve(place, watch)
+    assert "NOTIFY_SOCKET" not in procfs.environ(daemon.named("started")[0]["pid"])
+
+
+def test_when_the_old_one_ends_the_new_one_is_the_only_one(place: Place, watch: Watch) -> None:
+    daemon, port = serve(place, watch)
+    edits.write(place.tree / "web.py", "import time; time.sleep(1)\n" + HTTP)
+    daemon.wait_event("started", run=2)
+    os.kill(daemon.named("started")[0]["pid"], signal.SIGKILL)
+    daemon.wait_event("ended", run=1)
+    daemon.wait(lambda: b"hello" in answers(port), "the new one")
+    edits.write(place.tree / "part.py")
+    daemon.wait_event("restarted", run=3)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_either(signum: int, place: Place, watch: Watch) -> None:
+    daemon, port = serve(place, watch)
+    edits.write(place.tree / "web.py", "import time; time.sleep(999)\n")
+    pid = daemon.wait_event("started", run=2)["pid"]
+    old = daemon.named("started")[0]["pid"]
+    assert procfs.alive(old) and procfs.alive(pid)
+    os.kill(daemon.pid, signum)
+    daemon.wait_exit()
+    wait_until(lambda: not procfs.marked(place.mark), "nothing to be left")
+    assert not procfs.listens(port)
+    daemon.end()
+
+
+def test_it_needs_a_socket_that_both_have(place: Place, tmp_path: Path) -> None:
+    from tests.daemon.test_cf_usage import run
+
+    done = run(place, "watch", "--overlap", "--", "true")
+    assert (done.returncode, "--keep-sockets" in done.stderr, "--listen" in done.stderr) == (2, True, True)
+    done = run(place, "watch", "--ready=notify", "--", "true")
+    assert (done.returncode, "--overlap" in done.stderr) == (2, True)
+    (place.tree / "reloaderd.toml").write_text('[service.web]\ncommand = "true"\noverlap = true\n')
+    (place.tree / "reloaderd.toml").chmod(0o644)
+    done = run(place, "watch")
+    assert (done.returncode, "reloaderd.toml:3" in done.stderr, "listen" in done.stderr) == (78, True, True)
