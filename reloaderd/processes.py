@@ -62,6 +62,10 @@ class Processes:
             self.agents.close()
         if self._handover is not None:
             self._handover.close()
+        if self._cgroup:
+            from reloaderd.kernel import cgroups
+
+            cgroups.clear(self._cgroup)
 
     def start(self, services: Sequence[ServiceSettings]) -> None:
         """Have ready what these need.  Raises OSError, and ReloaderdError where one cannot listen."""

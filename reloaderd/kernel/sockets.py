@@ -77,18 +77,17 @@ def open_at(address: str) -> Bound:
         host, _, port = address.rpartition(":")
         family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
         where = (host.strip("[]"), int(port))  # type: ignore[assignment]
-    one, scout = _new(family), None
+    one, scout = _new(family), _new(family)
     try:
         if is_any_port(address):
-            scout = _new(family)
             scout.bind(where)
             where = scout.getsockname()
         one.bind(where)
-        if scout is not None:
-            scout.close()
+        scout.close()
         one.listen(_socket.SOMAXCONN)
         address = address_of(one)
     except OSError:
+        scout.close()
         one.close()
         raise
     return Bound(one.detach(), address)

@@ -169,12 +169,15 @@ def test_a_name_that_there_is_not(user: User) -> None:
 
 
 def test_names_and_words_that_a_unit_could_misread(user: User) -> None:
-    odd = 'an "odd" $HOME 100% \\place;'
+    odd = 'an "odd" $HOME %h \\place;'
     user.run("mkdir", odd)
-    words = "['sh', '-c', 'echo is in $PWD; cat']"
+    # it stays: journald does not find the unit of a process that is gone when it looks
+    words = "['sh', '-c', 'echo is in $PWD; sleep 1000']"
     user.write(f"project/{odd}/reloaderd.toml", f"[service.web]\ncommand = {words}\n")
-    user.run("reloaderd", "service", "install", "odd-1.x", "-i", "*.$x %h", cwd=PROJECT / odd)
+    user.run("reloaderd", "service", "install", "odd-1.x", "-i", "${HOME} %h", cwd=PROJECT / odd)
     user.wait(lambda: f"is in {PROJECT}/{odd}" in user.journal(unit="reloaderd@odd-1.x"), "its words")
+    argv = user.machine.at(f"/proc/{user.show('MainPID', 'reloaderd@odd-1.x')}/cmdline").read_bytes()
+    assert b"\0${HOME} %h\0" in argv
     user.service("remove", "odd-1.x")
 
 

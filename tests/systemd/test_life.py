@@ -5,8 +5,6 @@ Names as SD01 are those of the cases that these are.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.machine import Machine
@@ -50,8 +48,10 @@ while True:
 
 LIAR = """\
 import os, signal, subprocess
-said = subprocess.run(["systemd-notify", "STATUS=it is I"], capture_output=True, text=True)
-names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_", "RELOADERD_D"))]
+socket = os.environ["XDG_RUNTIME_DIR"] + "/systemd/notify"
+for given in ({}, {"NOTIFY_SOCKET": socket}):
+    subprocess.run(["systemd-notify", "STATUS=it is I"], env={**os.environ, **given}, capture_output=True)
+names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))]
 with open("environ", "w") as file:
     file.write(repr(names))
 with open("runs", "a") as file:
@@ -205,7 +205,7 @@ def test_the_watchdog(user: User) -> None:
 
 
 def test_the_manager_is_reloaderds_own(user: User) -> None:
-    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it."""
+    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it if it tries."""
     user.write("project/src/app.py", LIAR)
     user.install()
     user.wait_run("liar")
@@ -284,28 +284,3 @@ def test_what_happened_overnight(user: User) -> None:
     assert user.machine.run("journalctl", "--user", "-q", "-o", "cat", f"RELOADERD_PATH={path}")
     assert "src/app.py" in user.run("reloaderd", "why", "web")
     assert "web" in user.run("reloaderd", "status")
-
-
-@pytest.mark.parametrize("delegated", [True, False])
-def test_a_run_has_a_cgroup_of_its_own(user: User, delegated: bool) -> None:
-    """SD08: it goes with the run and all that is in it; without Delegate= the processes are looked for."""
-    user.write("project/src/app.py", STUBBORN)
-    user.install("--stop-timeout", "100ms")
-    if not delegated:
-        drop_in(user, "Delegate=no")
-        user.machine.systemctl("restart", UNIT)
-
-    def cgroups() -> list[Path]:
-        return [one for one in user.cgroup().iterdir() if one.is_dir()]
-
-    user.wait(lambda: len(user.alive()) == 3, "three processes")
-    before = cgroups()
-    assert len(before) == delegated
-    if delegated:
-        assert len((before[0] / "cgroup.procs").read_text().split()) == 3
-    first = user.alive()
-    user.write("project/src/app.py", f"# another\n{STUBBORN}")
-    user.wait(lambda: len(user.alive()) == 3 and not {*first} & {*user.alive()}, "three others")
-    assert not delegated or not before[0].exists() and len(cgroups()) == 1
-    user.machine.systemctl("stop", UNIT)
-    assert not user.alive() and not user.cgroup().exists()

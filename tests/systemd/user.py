@@ -33,6 +33,13 @@ while True:
 
 UNIT = "reloaderd@web.service"
 
+CLEAN = """
+systemctl --user stop 'reloaderd@*'
+rm -rf ~/.config ~/.local ~/project
+systemctl --user daemon-reload
+systemctl --user reset-failed
+"""
+
 Checked = Callable[[], Any]
 
 
@@ -113,11 +120,6 @@ class User:
         """Wait until a unit has this property."""
         self.wait(lambda: self.show(name, unit) == value, f"{name}={value} of {unit}")
 
-    def cgroup(self, unit: str = UNIT) -> Path:
-        """Where the cgroup of a unit is, or was, to be seen."""
-        manager = f"user.slice/user-{self.machine.uid}.slice/user@{self.machine.uid}.service"
-        return self.machine.at(f"/sys/fs/cgroup/{manager}/app.slice/app-reloaderd.slice") / unit
-
     def main(self) -> int:
         """The process of reloaderd."""
         return int(self.show("MainPID"))
@@ -162,11 +164,4 @@ class User:
         """Neither services nor a project, and a manager that lingers."""
         self.linger(True)
         self.machine.wait_for_manager()
-        units = self.machine.systemctl("list-units", "--all", "--plain", "--no-legend", "reloaderd@*")
-        names = [line.split()[0] for line in units.splitlines()]
-        if names:
-            self.machine.systemctl("stop", *names)
-        for name in (".config", "project", ".local"):
-            self.machine.run("rm", "-rf", HOME / name)
-        self.machine.systemctl("daemon-reload")
-        self.machine.systemctl("reset-failed")
+        self.machine.run("sh", "-ec", CLEAN)
