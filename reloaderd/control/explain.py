@@ -23,11 +23,8 @@ NOT_CONCERNED = "does nothing: it is below no PATH"
 def visit(settings: ExplainSettings) -> tuple[str, int]:
     """What was found, and the exit status.  Raises ReloaderdError."""
     answers = [] if settings.given else _ask(settings)
-    concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
-    if settings.name is None and not concerned:
+    if settings.name is None and not answers:
         answers = [_by_the_rules(settings)]
-    elif settings.name is None:
-        answers = concerned
     if settings.json:
         return "".join(json.dumps(answer) + "\n" for answer in answers), 0
     shown = Shortener(paths.working_directory())
@@ -38,13 +35,19 @@ def visit(settings: ExplainSettings) -> tuple[str, int]:
 
 
 def _ask(settings: ExplainSettings) -> list[Fields]:
+    """What those say that are concerned, or else those of this directory: they do not what `watch` would."""
     asked = {"path": settings.path, "real": settings.real, "directory": settings.is_dir}
     with ExitStack() as stack:
         if settings.name is not None:
-            running = [target.find(settings.name, stack).connection]
-        else:
-            running = [stack.enter_context(one) for one in connections()]
-        return [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+            found = target.find(settings.name, stack).connection
+            return [{"name": found.name, **found.call("Explain", **asked)}]
+        running = [stack.enter_context(one) for one in connections()]
+        answers = [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+        concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
+        if concerned:
+            return concerned
+        here = [target.is_of_here(one.call("Status")) for one in running]
+        return [answer for answer, is_of_here in zip(answers, here, strict=True) if is_of_here]
 
 
 def _by_the_rules(settings: ExplainSettings) -> Fields:

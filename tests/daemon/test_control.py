@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.test_config import both, started, table, write  # noqa: F401
+from tests.daemon.test_config import both, one, started, table, write  # noqa: F401
 from tests.support import edits, procfs
 from tests.support.asking import ask, call, complaint, connected, objects, replies, socket_of, status, told
 from tests.support.daemon import Daemon, Watch, reloaderd
@@ -460,6 +460,20 @@ def test_explain_goes_by_the_rules_where_nothing_runs(place: Place, tree: Path) 
     assert complaint(place, "explain", exit_code=2) == "PATH is missing (reloaderd explain PATH)"
     line = complaint(place, "explain", "-n", "tree", "src/a.py", exit_code=3)
     assert line == "no reloaderd called tree is running"
+
+
+def test_explain_does_not_go_by_what_watch_would_do_where_one_runs(
+    place: Place,
+    tree: Path,
+    started: Started,  # noqa: F811
+) -> None:
+    started(table(place, "web"), **one(place))
+    assert told(place, "explain", "lib/b.py").splitlines() == [
+        "lib/b.py",
+        "  tree/web  does nothing: it is below no PATH",
+    ]
+    [shown] = told(place, "explain", "reloaderd.toml").splitlines()[1:]
+    assert shown == "  tree/web  does nothing: it is ignored [the configuration file: it is read again]"
 
 
 # Names
