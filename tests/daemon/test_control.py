@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.test_config import both, one, started, table, write  # noqa: F401
+from tests.daemon.test_config import both, started, table, write  # noqa: F401
 from tests.support import edits, procfs
 from tests.support.asking import ask, call, complaint, connected, objects, replies, socket_of, status, told
 from tests.support.daemon import Daemon, Watch, reloaderd
@@ -467,7 +467,7 @@ def test_explain_does_not_go_by_what_watch_would_do_where_one_runs(
     tree: Path,
     started: Started,  # noqa: F811
 ) -> None:
-    started(table(place, "web"), **one(place))
+    started(table(place, "web"), read=[str(tree / "src")])
     assert told(place, "explain", "lib/b.py").splitlines() == [
         "lib/b.py",
         "  tree/web  does nothing: it is below no PATH",
