@@ -6,9 +6,11 @@ import json
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -644,6 +646,28 @@ def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None
         assert line == f"tree does not answer (pid {daemon.pid} is busy, or stopped)"
     os.kill(daemon.pid, signal.SIGCONT)
     daemon.settle(1)  # who was not answered has asked for nothing
+
+
+@pytest.mark.parametrize("answer", [b"no JSON", b"\xff", b"[1]", b"5", b'{"parameters": 5}'])
+def test_who_listens_there_and_is_no_reloaderd_is_named(answer: bytes, place: Place) -> None:
+    path = socket_of(place, "odd")
+    path.parent.parent.mkdir(0o700)
+    path.parent.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer + b"\0")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        line = complaint(place, "why", "odd", exit_code=1)
+        thread.join(LIMIT)
+    assert line == f"odd says what is no answer (no reloaderd listens at {path}, but pid {os.getpid()})"
 
 
 def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
