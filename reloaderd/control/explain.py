@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,12 +13,13 @@ from reloaderd.control import target
 from reloaderd.control.client import Fields, connections
 from reloaderd.control.tables import Shortener, full_name
 from reloaderd.core.escaping import escaped
-from reloaderd.core.explanation import explain
+from reloaderd.core.explanation import AWAY, explain
 from reloaderd.doctor.survey import Survey
 from reloaderd.errors import ReloaderdError
 from reloaderd.settings import DoctorSettings, ExplainSettings, ServiceSettings
 
 NOT_CONCERNED = "does nothing: it is below no PATH"
+NOT_THERE = "its directory is not there, and is watched as soon as it is"
 
 
 def visit(settings: ExplainSettings) -> tuple[str, int]:
@@ -104,7 +106,8 @@ def _verdict(one: Fields, path: str, shown: Shortener) -> Iterator[str]:
         why = f" ({one['why']})" if one["why"] else ""
         yield f"watched by {'polling' if one['watched'] == 'poll' else one['watched']}{why}"
     elif one["action"] != "ignore":
-        yield f"not watched: {one['why']}"
+        is_there = os.path.lexists(os.path.dirname(one["path"]))
+        yield f"not watched: {one['why']}" if is_there or one["why"] != AWAY else NOT_THERE
     if one["loaded"]:
         yield f"the command has loaded it, as {'code' if one['loaded'] == 'module' else 'data'}"
     if one["waiting"]:

@@ -478,6 +478,17 @@ def test_explain_does_not_go_by_what_watch_would_do_where_one_runs(
     assert shown == "  tree/web  does nothing: it is ignored [the configuration file: it is read again]"
 
 
+def test_explain_knows_what_is_not_there_yet(watch: Watch, place: Place, tree: Path) -> None:
+    daemon = watch()
+    (tree / "link").symlink_to(place.outside)
+    told_of = {path: told(place, "explain", path) for path in ("new/deep/a.py", "link/a.py")}
+    assert "its directory is not there, and is watched as soon as it is" in told_of["new/deep/a.py"]
+    assert "not watched: its directory is not watched" in told_of["link/a.py"]
+    daemon.wait_starts(2)  # the link itself
+    build(tree, {"new/deep/a.py": "1\n"})
+    daemon.wait_starts(3)
+
+
 # Names
 
 
