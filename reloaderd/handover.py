@@ -79,7 +79,8 @@ class Handover:
         plan, rest = share(self._inherited, services)
         keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
         found = self._found_ports(keys)
-        self._open([key for key in keys if key not in self._opened and key not in found])
+        beside = [one for key, one in self._opened.items() if key not in keys and key not in found.values()]
+        self._open([key for key in keys if key not in self._opened and key not in found], beside)
         for key, former in found.items():
             self._opened[key] = self._opened.pop(former)
         for one in self._stored:
@@ -98,11 +99,11 @@ class Handover:
         new = (key for key in keys if key not in self._opened)
         return {key: left[key.address] for key in new if key.address in left}
 
-    def _open(self, keys: Iterable[Key]) -> None:
+    def _open(self, keys: Iterable[Key], beside: Sequence[Bound]) -> None:
         opened: dict[Key, Bound] = {}
         for key in keys:
             try:
-                opened[key] = self._come_back(key) or sockets.open_at(key.address)
+                opened[key] = self._come_back(key) or sockets.open_at(key.address, beside)
             except OSError as error:
                 for one in opened.values():
                     one.close(stays=bool(one.name))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from benchmarks import procfs
 from benchmarks.measures import median, percentile
+from benchmarks.running import end
 from benchmarks.served.prober import Prober
 from benchmarks.served.projects import Project
 from benchmarks.served.ways import PYTHON, Way
@@ -31,8 +32,6 @@ BEFORE, AFTER = 0.2, 0.5
 
 REST = 1.2
 """Seconds between two saves for one way, at least: more often nobody saves."""
-
-GRACE = 8.0
 
 
 class Figures(NamedTuple):
@@ -146,12 +145,7 @@ class Site:
         if self._process is None:
             return
         kept = procfs.descendants(self._process.pid)
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         for one in kept:
             with contextlib.suppress(ProcessLookupError):
                 if any(now.began == one.began for now in procfs.everything() if now.pid == one.pid):

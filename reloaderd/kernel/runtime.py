@@ -68,9 +68,9 @@ def runtime_directory() -> str:
         # one that lives is not woken by a question, unless it is in a namespace where its number is another
         path = os.path.join(directory, name)
         if kind == "agent" and not os.path.exists(f"/proc/{pid}") and not os.path.isdir(path):
-            _remove_stale(os.path.join(directory, name))
-        elif kind == "pulse" and not os.path.exists(f"/proc/{pid}"):  # one that lives makes it again
-            _remove_pulse(os.path.join(directory, name))
+            _remove_stale(path)
+        elif kind == "pulse" and rest.endswith("~") and not os.path.exists(f"/proc/{pid}"):
+            _remove_pulse(path)  # one that lives makes it again
     return directory
 
 
