@@ -10,7 +10,7 @@ TWO = -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check format bench clean
+.PHONY: help demo test soak check format bench bench-sockets clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -45,6 +45,10 @@ format: $(VENV)/.test ## put the sources into the form that `make check` asks fo
 
 bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 	$(BIN)/python -m benchmarks
+
+bench-sockets: $(VENV)/.test ## restart servers under 200 requests a second: RESTARTS=50
+	RESTARTS=$(or $(RESTARTS),50) $(BIN)/python $(PYTEST) -rP tests/daemon/test_keep_sockets.py \
+		tests/daemon/test_overlap.py -k "nobody" | grep "restarts, "
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
