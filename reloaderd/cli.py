@@ -28,10 +28,10 @@ reloaderd keeps a command running and restarts it when the files it depends on c
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
        reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
-       reloaderd service install NAME [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
-       reloaderd service list | remove NAME
        reloaderd status | restart | stop | pause | resume | why | events [NAME]
        reloaderd explain [OPTIONS] PATH
+       reloaderd service install NAME [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd service list | remove NAME
        reloaderd COMMAND --help
        reloaderd --version
 

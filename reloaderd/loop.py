@@ -64,12 +64,10 @@ def run(
     """
     ready = False
     try:
-        with (
-            Control(settings.name, settings.named, console.report) as control,
-            Processes(control.report, manager) as processes,
-        ):
+        with Processes(console.report, manager) as processes:
             processes.start(settings.services)
             with (
+                Control(settings.name, settings.named, console.report) as control,
                 Signals() as signals,
                 Terminal() as terminal,
                 Loop(settings, processes, signals, terminal, control, read_again, manager) as loop,
@@ -129,7 +127,8 @@ class Loop:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
         config = self._settings.config.path if self._settings.config is not None else ""
-        identity = Identity(self._control.name, os.getpid(), working_directory(), config, time.monotonic())
+        here = os.path.realpath(working_directory())
+        identity = Identity(self._control.name, os.getpid(), here, config, time.monotonic())
         engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
         self._engine = engine if self._manager is None else self._manager.before(engine)
         self._gather_adapters()

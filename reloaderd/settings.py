@@ -105,13 +105,15 @@ class ConfigSettings(NamedTuple):
     """The configuration file that all was read from, and what else there is to read it again.
 
     `path` is absolute; `named` says whether a person named the file or it was found, and `words` are those
-    after `watch` on the command line.  `stamp` is how it looked (`events.Stamp.value`).
+    after `watch` on the command line.  `stamp` is how it looked (`events.Stamp.value`; 0: not at all), and
+    `beside` are the environment files that were read with it, by absolute path, and how they looked.
     """
 
     path: str
     named: bool
     words: tuple[str, ...]
     stamp: int = 0
+    beside: tuple[tuple[str, int], ...] = ()
 
 
 class Settings(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from reloaderd.settings import AUTO, On
 
@@ -211,14 +211,20 @@ def interval(text: str) -> float:
     return seconds
 
 
-def choice(*words: str) -> Callable[[str], str]:
+class Choice:
     """A check for one of `words`."""
 
-    def check(text: str) -> str:
-        if text not in words:
-            raise BadValue(
-                "no such choice", f"choose {' or '.join(filter(None, (', '.join(words[:-1]), words[-1])))}"
-            )
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        """The word, if it is one of them."""
+        if text not in self.words:
+            most = ", ".join(self.words[:-1])
+            raise BadValue("no such choice", f"choose {' or '.join(filter(None, (most, self.words[-1])))}")
         return text
 
-    return check
+
+def choice(*words: str) -> Choice:
+    """A check for one of `words`."""
+    return Choice(words)

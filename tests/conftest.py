@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "needs(*names): programs the test runs, or one of these: `root`, `users` and `mounts` (a namespace"
         " of one's own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file"
         " modes: root passes them unless setpriv is there), `systemd` (all that a machine of tests/systemd is"
-        " made of, as root)",
+        " made of, as root), `pip` (of the system's Python, with what builds wheels)",
     )
     config.addinivalue_line(
         "markers",
@@ -42,6 +42,8 @@ OVERLAY = (
     " && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m"
 )
 
+WITH_PIP = "import sys, setuptools, wheel, pip; assert sys.version_info >= (3, 11)"
+
 SYSTEMD = (
     'test "$(id -u)" = 0 && test -x /lib/systemd/systemd && test -e /usr/lib/systemd/user/dbus.socket'
     " && command -v dbus-daemon nsenter setpriv useradd && grep ' cgroup2 ' /proc/mounts && " + OVERLAY
@@ -50,6 +52,7 @@ SYSTEMD = (
 PROBES = {
     "django": [sys.executable, "-c", "import django"],
     "varlink": [sys.executable, "-W", "ignore", "-c", "import varlink"],
+    "pip": ["/usr/bin/python3", "-c", WITH_PIP],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],

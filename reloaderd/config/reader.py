@@ -18,7 +18,7 @@ from typing import Any
 from reloaderd import assembly, envfile, paths, values
 from reloaderd.config import keys
 from reloaderd.config.lines import Lines, Path
-from reloaderd.config.source import Source
+from reloaderd.config.source import Source, stamp_at
 from reloaderd.errors import ConfigError, ReloaderdError
 from reloaderd.parsers import nearest
 from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
@@ -33,8 +33,8 @@ def settings(
 ) -> Settings:
     """What the file and the options of the command line ask for, of the services that are `wanted` (all).
 
-    `config` is kept, with the stamp of the file; `again`: reloaderd runs.  Raises ConfigError for the faults
-    of the file, and ReloaderdError where a service is wanted that it does not have.
+    `config` is kept, with how the file and those beside it looked; `again`: reloaderd runs.  Raises
+    ConfigError for the faults of the file, and ReloaderdError where a service is wanted that is not in it.
     """
     reader = Reader(source, given, again)
     of_all, services = reader.read()
@@ -45,7 +45,8 @@ def settings(
         address, one, other = twice
         text = f"{source.shown}: {one} and {other} both listen on {address}"
         raise ConfigError([f"{text} (leave it to one of them)"])
-    return assembly.settings({**of_all, **given}, chosen, config._replace(stamp=source.stamp))
+    config = config._replace(stamp=source.stamp, beside=tuple(reader.beside.items()))
+    return assembly.settings({**of_all, **given}, chosen, config)
 
 
 def _chosen(
@@ -61,10 +62,11 @@ def _chosen(
 
 
 class Reader:
-    """Reads one file; `faults` are (line, text)."""
+    """Reads one file; `faults` are (line, text), `beside` how the environment files looked before."""
 
     def __init__(self, source: Source, given: Given, again: bool) -> None:
         self.faults: list[tuple[int, str]] = []
+        self.beside: dict[str, int] = {}
         self._source = source
         self._given = given
         self._again = again
@@ -151,7 +153,7 @@ class Reader:
             )
         line = len(self.faults)
         roots = self._roots(given.pop("paths", [(0, ".")]), (*at, "paths"))
-        environ = [*self._variables(given, at), *assembly.environ(self._given)]
+        environ = [*self._variables(given, at), *self._variables_of_all()]
         chdir = self._directory(given.get("chdir"), (*at, "chdir"))
         merged = self._merged(given, at)
         merged |= {"name": name, "chdir": chdir, "config": self._source.path}
@@ -220,11 +222,21 @@ class Reader:
         found: list[tuple[str, str]] = []
         if "env_file" in given:
             path = self._located(given.pop("env_file"))
+            self._note(path)
             try:
                 found += envfile.read(path, "")
             except ReloaderdError as error:
                 self._complain((*at, "env_file"), error.message.strip(), error.hint)
         return [*found, *given.pop("env", ())]
+
+    def _variables_of_all(self) -> assembly.Variables:
+        if "env_file" in self._given:
+            self._note(self._given["env_file"])
+        return assembly.environ(self._given)
+
+    def _note(self, path: str) -> None:
+        """Note how an environment file looks that is about to be read."""
+        self.beside.setdefault(paths.absent(path, self._cwd), stamp_at(path))
 
     def _directory(self, given: str | None, at: Path) -> str | None:
         if "chdir" in self._given:

@@ -103,6 +103,14 @@ def _content(shown: str) -> tuple[bytes, os.stat_result]:
     return content, status
 
 
+def stamp_at(path: str) -> int:
+    """How the file at this path looks; 0 where none can be looked at."""
+    try:
+        return _stamp(os.stat(path))
+    except OSError:
+        return 0
+
+
 def _stamp(look: os.stat_result) -> int:
     """The value of `Stamp.of`, which is not loaded for that: what reads the file leaves nothing behind."""
     return hash((look.st_ino, look.st_size, look.st_mtime_ns))

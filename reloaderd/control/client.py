@@ -24,6 +24,9 @@ PATIENCE = 5.0
 """Seconds until one that does not answer is taken for stopped: it answers in milliseconds, and after a look
 at a large tree in a second."""
 
+MOMENT = 1.0
+"""Seconds from the end of a connection to that of the process: it needs milliseconds."""
+
 EX_FAILURE = 1
 """Exit status where it runs and does not do what it is asked."""
 
@@ -50,6 +53,7 @@ class Connection:
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
+        self._path = path
         self._rest = b""
         self.pid = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -83,7 +87,8 @@ class Connection:
         except OSError:
             answer = None
         if answer is None:
-            raise ReloaderdError(f"{self.name} ended before it answered", exit_code=EX_FAILURE)
+            why = "did it end, or was another version installed since it was started?"
+            raise ReloaderdError(f"{self.name} hung up before it answered", why, exit_code=EX_FAILURE)
         return answer
 
     def follow(self, method: str) -> Iterator[Fields]:
@@ -98,6 +103,10 @@ class Connection:
         except OSError:  # it was killed
             return
 
+    def still_runs(self) -> bool:
+        """Whether it goes on, though it hung up on us."""
+        return not self._ends_within(MOMENT) and claim.listener(self._path) == self.pid
+
     def wait_for_end(self) -> None:
         """Until the process is gone."""
         self._socket.settimeout(None)
@@ -106,13 +115,16 @@ class Connection:
                 pass
         except OSError:
             pass
-        # its end of the connection closes a moment before it is gone
+        self._ends_within(None)
+
+    def _ends_within(self, seconds: float | None) -> bool:
+        """Whether it is gone by then: its end of the connection closes a moment before."""
         try:
             pidfd = os.pidfd_open(self.pid)
-        except (OSError, ValueError):  # it is, or is in a namespace that we do not see
-            return
+        except (OSError, ValueError):  # it is already, or it is in a namespace that we do not see
+            return True
         try:
-            select.select([pidfd], (), ())
+            return bool(select.select([pidfd], (), (), seconds)[0])
         finally:
             os.close(pidfd)
 
@@ -137,19 +149,15 @@ class Connection:
         return parameters
 
     def _silent(self) -> ReloaderdError:
-        who = f"is pid {self.pid} stopped?" if self.pid else "is it stopped?"
+        who = f"pid {self.pid} is busy, or stopped" if self.pid else "it is busy, or stopped"
         return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
 
 
 def connections() -> Iterator[Connection]:
     """One to each instance of this user's that runs."""
-    try:
-        names = list(claim.instances())
-    except OSError as error:
-        raise ReloaderdError(f"{error.filename}: {error.strerror}", exit_code=EX_FAILURE) from None
-    for name in names:
+    for name, path in claim.instances():
         try:
-            connection = Connection(name, claim.path_of(name))
+            connection = Connection(name, path)
         except OSError:  # it was killed, or has just ended
             continue
         yield connection

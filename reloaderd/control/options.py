@@ -19,8 +19,10 @@ class Command(NamedTuple):
 
 WHO = """\
 NAME is what a reloaderd is called (by default its directory), INSTANCE/SERVICE,
-or a SERVICE if only one has it. Without it the only one that runs is meant, or
-the one of this directory."""
+or a SERVICE if only one has it."""
+
+WITHOUT = """\
+Without it the only one that runs is meant, or the one of this directory."""
 
 STATUS_OF_EXIT = """\
 Exit status: 0; 1 when it does not answer; 2 when the command line is wrong or it
@@ -29,7 +31,8 @@ is not clear who is meant; 3 when none of that name runs."""
 COMMANDS = {
     "status": Command(
         "what runs, what is watched, and why changes wait",
-        "Shows each reloaderd of this user that runs, or the one that NAME means.",
+        "Shows all of this user's reloaderds that run, or the one that NAME means: their\n"
+        "services and runs, what is watched by which means, and why changes wait.",
         "  reloaderd status\n      all of them\n  reloaderd status shop\n      one",
     ),
     "restart": Command(
@@ -93,8 +96,8 @@ def explain_parser() -> Parser:
     parser.usage = "reloaderd explain [OPTIONS] PATH"
     whom = Group(parser, "whom to ask")
     whom.value("-n, --name NAME", values.name, "the reloaderd of this NAME (default: all that run)")
-    whom.value("-c, --config FILE", str, "none: go by this file")
-    add_what_to_watch(Group(parser, "none: go by these options, for the current directory"))
+    Group(parser, "instead of asking").value("-c, --config FILE", str, "go by this configuration file")
+    add_what_to_watch(Group(parser, "or go by these options, for the current directory"))
     group = Group(parser, "output")
     group.flag("--json", "print what came over the wire, one JSON object a line")
     group.flag("-h, --help", "show this help", action=Help)
@@ -104,7 +107,7 @@ def explain_parser() -> Parser:
 def control_parser(name: str) -> Parser:
     """The parser of one of `COMMANDS`; a NAME is what it leaves over."""
     command = COMMANDS[name]
-    description = f"{command.description}\n{WHO}"
+    description = f"{command.description}\n{WHO}" + (f"\n{WITHOUT}" if name != "status" else "")
     parser = new_parser(name, "", description, f"examples:\n{command.examples}\n\n{STATUS_OF_EXIT}")
     parser.usage = f"reloaderd {name} [OPTIONS] [NAME]"
     group = Group(parser, "options")

@@ -114,6 +114,9 @@ def events(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
         entry = answer["entry"]
         if not found.services or entry.get("service") in found.services:
             say(_line(entry))
+    if found.connection.still_runs():
+        message = f"{found.connection.name} goes on, and hung up: what happened was not read in time"
+        raise ReloaderdError(message, exit_code=EX_FAILURE)
     return 0
 
 
@@ -138,6 +141,9 @@ def _in_words(failure: Failure) -> ReloaderdError:
         return ReloaderdError("there is nothing to restart: it is a --dry-run", "", EX_FAILURE)
     if error == "NoSuchService":  # it went since we asked
         return ReloaderdError(f"it has no service {given.get('service')} any more", "", EX_NOT_RUNNING)
+    if error == "Failed":
+        message = f"it cannot answer: {given.get('reason')}"
+        return ReloaderdError(message, "was another version installed since it was started?", EX_FAILURE)
     if error in ("MethodNotFound", "InvalidParameter", "InterfaceNotFound"):
         return ReloaderdError("it is of another version and does not know that", "restart it", EX_FAILURE)
     return ReloaderdError(f"it says {failure.error}", "", EX_FAILURE)

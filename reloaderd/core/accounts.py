@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reloaderd.core.history import Run
-from reloaderd.core.service import Service
+from reloaderd.core.service import LOCKED, Service
 from reloaderd.settings import ServiceSettings
 
 NOT_FOLLOWED = "it is no Python of 3.8 or later, or lost PYTHONPATH on its way"
@@ -42,7 +42,7 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
     last = runs[-1] if runs and runs[-1].run == supervisor.run else None
     modules = watcher.modules
     tells = modules.exact.followed
-    hold, waiting = service.held(now)
+    hold, waiting = held(service, now)
     return {
         "name": settings.name,
         "state": supervisor.state.value,
@@ -52,7 +52,7 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
         "pid": last.pid if last and supervisor.alive else None,
         "seconds": round(now - supervisor.started_at, 3) if supervisor.alive else None,
         "roots": list(settings.roots),
-        **service.sources(),
+        **service.announcer.fields(),
         "followed": tells,
         "not_followed": None if tells else why_not_followed(settings),
         **dict(zip(("modules", "data", "libraries"), modules.counts, strict=True)),
@@ -63,6 +63,18 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
         if last
         else None,
     }
+
+
+def held(service: Service, now: float) -> tuple[str, int]:
+    """Why changes wait, if they do, and how many do."""
+    debounce, waiting = service.debounce, len(service.debounce.batch) + service.passage.waiting
+    if service.pause.on:
+        return "paused", waiting
+    if service.gate.failing:
+        return "syntax", waiting
+    if debounce.batch and debounce.locked(now):
+        return LOCKED, waiting
+    return ("slowing down" if service.delayed else ""), waiting
 
 
 def why_not_followed(settings: ServiceSettings) -> str:

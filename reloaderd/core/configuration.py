@@ -1,7 +1,8 @@
 """The configuration file: when it is to be read again, and what follows from what it says then.
 
 Rules:
-- It is held on to like a root, by every name on the way: however it is edited, that is noticed.
+- It is held on to like a root, by every name on the way, and so is every environment file that is read with
+  it: however one of them is edited, that is noticed.
 - A service whose settings are others restarts: its run is stopped, and it begins anew.  That they stand on
   another line now is only told by it.  One that is not there
   any more is stopped, a new one starts, and the others are left alone.
@@ -65,7 +66,7 @@ class Configuration:
         """`settings` are what was read at the start; without a file nothing is watched."""
         self._settings = settings
         self._path = settings.config.path if settings.config is not None else ""
-        self._stamp = settings.config.stamp if settings.config is not None else 0
+        self._stamps = _stamps(settings)  # of each file
         self._anchors = Anchors()
         self._first: float | None = None  # when the first change was seen that was not read yet
         self.deadline: float | None = None
@@ -76,8 +77,8 @@ class Configuration:
         return bool(self._path)
 
     def start(self) -> list[Command]:
-        """Hold on to it."""
-        return [Anchor(OWNER, self._path)] if self._path else []
+        """Hold on to the files."""
+        return self._look()
 
     def uses(self, watch: int) -> bool:
         """Whether it needs `watch`."""
@@ -94,38 +95,45 @@ class Configuration:
                 rests = self._anchors.resting_on(event.watch)
                 return [Anchor(OWNER, path) for path in rests]
             case EventsLost() | MountsChanged():
-                return [Anchor(OWNER, self._path)]
+                return self._look()
             case Anchored():
                 return self._anchored(event, now)
             case Examined():
                 self._examined(event, now)
         return []
 
+    def _look(self) -> list[Command]:
+        """Find each file again."""
+        return [Anchor(OWNER, path) for path in self._stamps]
+
     def _entry_changed(self, event: EntryChanged, now: float) -> list[Command]:
-        if not self._anchors.through(event.watch, event.name):
+        through = self._anchors.through(event.watch, event.name)
+        if not through:
             return []
         if event.kind in NAMING:
             self._wait(now)
-            return [Anchor(OWNER, self._path)]
-        if self._anchors.ends_at(self._path, event.watch, event.name):  # its modes count, too
-            self._wait(now)
+            return [Anchor(OWNER, path) for path in through]
+        if any(self._anchors.ends_at(path, event.watch, event.name) for path in through):
+            self._wait(now)  # its modes count, too
         return []
 
     def _anchored(self, event: Anchored, now: float) -> list[Command]:
         former, unused = self._anchors.put(event)
+        if event.path not in self._stamps:  # it was read without it since
+            unused += self._anchors.let_go(event.path)
         commands: list[Command] = [Drop(unused)] if unused else []
         if former is not None and former.identity != event.identity:
             self._wait(now)
         if self.deadline is None:  # it may have changed while nobody looked, as between the start and now
-            commands.append(Examine(OWNER, None, [self._path]))
+            commands.append(Examine(OWNER, None, [event.path]))
         return commands
 
     def _examined(self, event: Examined, now: float) -> None:
-        stamp = event.stamps.get(self._path)
-        value = stamp.value if stamp is not None else 0
-        if value != self._stamp:
-            self._stamp = value
-            self._wait(now)
+        for path, stamp in event.stamps.items():
+            value = stamp.value if stamp is not None else 0
+            if self._stamps.get(path, value) != value:
+                self._stamps[path] = value
+                self._wait(now)
 
     def _wait(self, now: float) -> None:
         self._first = now if self._first is None else self._first
@@ -151,15 +159,28 @@ class Configuration:
         """It was read, and this is what it changes."""
         assert event.settings is not None
         fixed = _fixed(self._settings, event.settings)
-        if event.settings.config is not None:
-            self._stamp = event.settings.config.stamp
+        held = self._hold(_stamps(event.settings) or self._stamps)
         told = fixed if fixed != self._fixed else []
         self._fixed = fixed
         commands: list[Command] = [Report("configured", OWNER, {"path": self._path, **found._asdict()})]
         if told:
             text = f"{', '.join(told)}: what it says now counts when reloaderd is started again"
             commands.append(_warning(f"{self._path}: {text}"))
-        return commands
+        return commands + held
+
+    def _hold(self, stamps: dict[str, int]) -> list[Command]:
+        """Hold on to these files, and let go of others."""
+        gone = [path for path in self._stamps if path not in stamps]
+        unused = [watch for path in gone for watch in self._anchors.let_go(path)]
+        new = [path for path in stamps if path not in self._stamps]
+        self._stamps = stamps
+        return [*(Anchor(OWNER, path) for path in new), *([Drop(unused)] if unused else [])]
+
+
+def _stamps(settings: Settings) -> dict[str, int]:
+    """How the files looked when they were read."""
+    config = settings.config
+    return {} if config is None else {config.path: config.stamp, **dict(config.beside)}
 
 
 def _fixed(was: Settings, now: Settings) -> list[str]:

@@ -27,6 +27,7 @@ from signal import (
 
 from reloaderd.commands import (
     AddService,
+    Answer,
     Command,
     Drop,
     Quit,
@@ -154,10 +155,16 @@ class Engine:
         return commands
 
     def _asked(self, event: Asked, now: float) -> list[Command]:
-        from reloaderd.core.control import Control
+        try:
+            from reloaderd.core.control import Control
 
-        control = Control(self._identity, self.services, self.history, lambda: self._close(SIGTERM, now))
-        return control.answer(event, now)
+            control = Control(self._identity, self.services, self.history, lambda: self._close(SIGTERM, now))
+            return control.answer(event, now)
+        except Exception as error:
+            # It is loaded when it is asked for: by then another version may be installed than the one that
+            # runs, or none.  A question must not be the end of what has run for weeks.
+            reason = f"{type(error).__name__}: {error}"
+            return [Answer(event.client, {"reason": reason}, "io.reloaderd.Failed")]
 
     # Services come and go
 

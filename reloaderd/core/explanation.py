@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reloaderd.core.accounts import held
 from reloaderd.core.paths import is_below, parent
 from reloaderd.core.reasons import signal_name
 from reloaderd.core.rules import Verdict
@@ -23,7 +24,7 @@ def explain(service: Service, path: str, real: str, is_dir: bool, now: float) ->
     verdict = rules.verdict(path, is_dir=True) if is_dir else watcher.modules.verdict(path, now)
     loaded = watcher.modules.loaded_as(path)
     watched, why = _watched(service, path, is_dir, verdict)
-    reason, _ = service.held(now)
+    reason, _ = held(service, now)
     return {
         "service": service.settings.name,
         "path": path,
@@ -61,7 +62,7 @@ def _watched(service: Service, path: str, is_dir: bool, verdict: Verdict) -> tup
     if verdict.action == "ignore":
         return "", IGNORED
     polled = coverage.reason(path) or (coverage.reason(parent(path)) if not is_dir else "")
-    source = "poll" if polled else service.source
+    source = "poll" if polled else service.announcer.source
     if watcher.is_watched(path) and (not is_dir or path not in watcher.tree):
         return source, polled
     node = watcher.tree.get(path) if is_dir else watcher.tree.get(parent(path))

@@ -168,6 +168,9 @@ error NoSuchService (service: string, services: []string)
 
 # Nothing is started with --dry-run.
 error DryRun ()
+
+# It cannot answer: maybe another version was installed while it runs.
+error Failed (reason: string)
 """
 
 DESCRIPTIONS = {"io.reloaderd": RELOADERD, "org.varlink.service": SERVICE}

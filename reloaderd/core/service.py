@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.announcer import Announcer
@@ -75,7 +75,7 @@ class Service:
         self.settings = settings
         self._late = late
         self.watcher = Watcher(settings)
-        self._announcer = Announcer(settings, self.watcher, source)
+        self.announcer = Announcer(settings, self.watcher, source)
         self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
         self.supervisor = _supervisor(settings, run, joins=joined is not None)
@@ -88,7 +88,7 @@ class Service:
         self._cause = Batch()  # what the next start is for
         self._since = joined
         self._held_said = False
-        self._delayed = False
+        self.delayed = False
         self._asker = "start" if joined is None else "configuration"
         self.origin = Origin()
         self.pause = Pause(settings.name)
@@ -108,7 +108,7 @@ class Service:
         if not self._ready and not self.watcher.busy:
             return commands + self._watching(now)
         if self._ready:
-            self._announcer.note(now)
+            self.announcer.note(now)
         return commands
 
     def _dispatch(self, event: Event, now: float) -> list[Command]:
@@ -123,7 +123,7 @@ class Service:
                 self.debounce.unlock(event.watch, now)
                 return watcher.handle(event, now)
             case WatchStale():
-                self._announcer.source = event.source
+                self.announcer.source = event.source
                 return watcher.handle(event, now)
             case Looked():
                 self.debounce.looked(event.settled)
@@ -199,7 +199,7 @@ class Service:
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
-        commands = self._announcer.announce()
+        commands = self.announcer.announce()
         if self.settings.dry_run:
             self._found((), now)
             return commands
@@ -249,26 +249,6 @@ class Service:
         self.pause.set(on)
         return self._go_through(now)
 
-    def held(self, now: float) -> tuple[str, int]:
-        """Why changes wait, if they do, and how many do."""
-        waiting = len(self.debounce.batch) + self.passage.waiting
-        if self.pause.on:
-            return "paused", waiting
-        if self.gate.failing:
-            return "syntax", waiting
-        if self.debounce.batch and self.debounce.locked(now):
-            return LOCKED, waiting
-        return ("slowing down" if self._delayed else ""), waiting
-
-    @property
-    def source(self) -> str:
-        """The name of the kernel's source."""
-        return self._announcer.source
-
-    def sources(self) -> dict[str, Any]:
-        """What is watched, and by which means: as in the log line `watching`."""
-        return self._announcer.fields()
-
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
         return self.passage.stop() + self.supervisor.close(signum, now)
@@ -278,7 +258,7 @@ class Service:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self.notices.deadline]
-        instants += [self._rewalk.deadline, self._announcer.deadline]
+        instants += [self._rewalk.deadline, self.announcer.deadline]
         instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
             instants.append(self.pause.deadline(self.debounce, now))
@@ -301,7 +281,7 @@ class Service:
         if self._rewalk.due(now):
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
-        commands += self._announcer.tick(now)
+        commands += self.announcer.tick(now)
         commands += self.passage.tick(now, not self._rewalk.pending)
         commands += self.watcher.tick(now)
         self._collect(now)
@@ -312,7 +292,7 @@ class Service:
             return self.pause.tick(self.debounce, now)
         deadline = self.debounce.deadline(now)
         if deadline is None:
-            self._delayed = False
+            self.delayed = False
             return []
         if now < deadline:
             if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
@@ -321,14 +301,14 @@ class Service:
             return []
         batch = self.debounce.batch
         restarts = batch.by_action("restart")
-        if restarts and not self._delayed:
+        if restarts and not self.delayed:
             delay = self._storm(batch, now)
             if delay:
-                self._delayed = True
+                self.delayed = True
                 self.debounce.hold_until(now + delay)
                 path = self._storms.to_name()
                 return [] if path is None else [storm(self.settings, path)]
-        self._delayed = False
+        self.delayed = False
         first = self.debounce.first
         return self.passage.meet(self.debounce.take(), first, now) + self._go_through(now)
 

@@ -6,7 +6,7 @@ from reloaderd.options import add_what_to_watch
 from reloaderd.parsers import Group, Help, Parser, new_parser
 
 DESCRIPTION = """\
-Tells what `watch` would watch with the same options, by which means, what is
+Tells what `watch` would watch with the same options: by which means, what is
 ignored by which rule, and whether this user may have so many watches. It starts
 nothing and watches nothing."""
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from reloaderd.errors import ReloaderdError
-from reloaderd.kernel.runtime import runtime_directory
+from reloaderd.kernel.runtime import places, runtime_directory
 
 CONTROL = "control"
 """The name of the socket in it."""
@@ -177,14 +177,10 @@ def peer(connection: _socket.socket) -> tuple[int, int]:
     return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")
 
 
-def path_of(name: str) -> str:
-    """Where the socket of that name is, if there is one.  Raises OSError."""
-    return os.path.join(runtime_directory(), name, CONTROL)
-
-
-def instances() -> Iterator[str]:
-    """The names of those that run here, or ran and were killed.  Raises OSError."""
-    runtime = runtime_directory()
-    for name in sorted(os.listdir(runtime)):
-        if os.path.lexists(os.path.join(runtime, name, CONTROL)):
-            yield name
+def instances() -> Iterator[tuple[str, str]]:
+    """The names and the sockets of those that run, or ran and were killed."""
+    for place in places():
+        for name in sorted(os.listdir(place)):
+            path = os.path.join(place, name, CONTROL)
+            if os.path.lexists(path):
+                yield name, path

@@ -15,12 +15,14 @@ Facts
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import time
 from collections.abc import Callable
 
 from reloaderd.commands import Answer, Report
+from reloaderd.core.reasons import SHORT_OF
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Asked
 from reloaderd.kernel.claim import Claim, peer
@@ -70,13 +72,14 @@ class Control:
     def __init__(self, name: str, named: bool, tell: Tell) -> None:
         """Listen under this name, or without `named` one like it; what cannot be is told.
 
-        Raises ReloaderdError where the name is wrong or taken.
+        Raises ReloaderdError where the name is wrong or taken, OSError where it is short of descriptors.
         """
         self.name = name
         self._tell = tell
         self._clock: list[tuple[float, float]] = []
         self._clients: dict[int, Client] = {}  # by descriptor
         self._latest = 0
+        self._deaf = False  # to those who connect
         self._claim: Claim | None = None
         self._listener: _socket.socket | None = None
         self._read_clock()
@@ -84,20 +87,20 @@ class Control:
             self._open(name, named)
 
     def _open(self, name: str, named: bool) -> None:
+        self._epoll = select.epoll()
         try:
-            self._epoll = select.epoll()
             self._claim = Claim(name, named)
             self._listener = self._claim.listen(BACKLOG)
             self._epoll.register(self._listener.fileno(), select.EPOLLIN)
             self.name = self._claim.name
-        except OSError as error:
+        except (OSError, ReloaderdError) as error:
             self.close()
+            self._epoll.close()
+            if isinstance(error, ReloaderdError) or error.errno in SHORT_OF:  # nothing would work then
+                raise
             where = f"{error.filename}: " if error.filename else ""
             text = f"nobody can talk to this reloaderd (status, restart …): {where}{error.strerror}"
             self._tell(Report("warning", "", {"text": text}))
-        except ReloaderdError:
-            self.close()
-            raise
 
     def __bool__(self) -> bool:
         """Whether anybody can ask."""
@@ -114,10 +117,7 @@ class Control:
         return self._epoll.fileno()
 
     def close(self) -> None:
-        """Listen no more, and leave nothing."""
-        for client in self._clients.values():
-            client.connection.close()
-        self._clients.clear()
+        """Listen no more, and leave nothing; who is hung up on finds nobody there any more."""
         if self._claim is not None:
             self._claim.close()
             self._claim = None
@@ -125,6 +125,9 @@ class Control:
             self._listener.close()
             self._listener = None
             self._epoll.close()
+        for client in self._clients.values():
+            client.connection.close()
+        self._clients.clear()
 
     def read(self) -> list[Asked]:
         """What is asked, without waiting."""
@@ -158,6 +161,9 @@ class Control:
         """Tell whoever is to know of it."""
         self._tell(report)
         self._read_clock()
+        if self._deaf and self._listener is not None:
+            self._deaf = False
+            self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
         followers = [one for one in self._clients.values() if one.follows]
         if followers:
             from reloaderd.kernel import varlink
@@ -185,11 +191,13 @@ class Control:
         for _ in range(MOST):
             try:
                 fd, _ = listener._accept()  # type: ignore[attr-defined]
-            except OSError:  # EAGAIN: that was all; EMFILE: not now
+            except OSError as error:
+                if error.errno in SHORT_OF and error.errno != errno.EAGAIN:
+                    self._turn_away(listener)
                 return
             connection = _socket.socket(fileno=fd)
             connection.setblocking(False)
-            if peer(connection)[1] not in (os.geteuid(), 0):
+            if peer(connection)[1] not in (os.geteuid(), 0) or not _can_speak():
                 connection.close()
                 continue
             while len(self._clients) >= MOST:
@@ -197,6 +205,11 @@ class Control:
             self._latest += 1
             self._clients[fd] = Client(self._latest, connection)
             self._epoll.register(fd, select.EPOLLIN)
+
+    def _turn_away(self, listener: _socket.socket) -> None:
+        """There is no descriptor left: they wait, and are not told of again until something happens."""
+        self._epoll.modify(listener.fileno(), 0)
+        self._deaf = True
 
     def _make_room(self) -> None:
         """Drop the oldest that does not follow, or else the oldest."""
@@ -262,3 +275,12 @@ class Control:
     def _drop(self, client: Client) -> None:
         if self._clients.pop(client.connection.fileno(), None) is not None:
             client.connection.close()  # which takes it out of the epoll set, too
+
+
+def _can_speak() -> bool:
+    """Whether what is loaded with the first client is still installed."""
+    try:
+        from reloaderd.kernel import varlink
+    except ImportError:
+        return False
+    return bool(varlink)

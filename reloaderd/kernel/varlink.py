@@ -37,7 +37,8 @@ def parse(data: bytes) -> Call | None:
         return None
     if type(said) is not dict or type(said.get("method")) is not str or said.get("upgrade"):
         return None
-    parameters = said.get("parameters") or {}
+    parameters = said.get("parameters")
+    parameters = {} if parameters is None else parameters
     if type(parameters) is not dict:
         return None
     return Call(said["method"], parameters, said.get("more") is True, said.get("oneway") is True)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from reloaderd.errors import ReloaderdError
 from reloaderd.settings import UnitSettings
-from reloaderd.units import manager, places, toml
+from reloaderd.units import manager, options, places, toml
 
 PRIVATE, PUBLIC = 0o600, 0o644
+"""Modes: `--env` may hold a secret, which is in the configuration, or among the words of a unit."""
 
 
 def act(wanted: UnitSettings) -> tuple[str, int]:
@@ -43,7 +44,7 @@ def _install(wanted: UnitSettings) -> str:
         elif toml.is_ours(_content(config), name):
             files.delete(config)
         if text:
-            files.write(unit_file, text, PUBLIC)
+            files.write(unit_file, text, PRIVATE if wanted.elsewhere else PUBLIC)
         else:
             files.delete(unit_file)
         _start(unit)
@@ -159,7 +160,7 @@ def _services() -> list[Service]:
     names |= {_name_of(path.name) for path in (places.home() / "systemd/user").glob("reloaderd@?*.service")}
     _, said = manager.systemctl("list-units", "--all", "--plain", "--no-legend", "reloaderd@*.service")
     names |= {_name_of(line.split()[0]) for line in said.splitlines() if line.startswith("reloaderd@")}
-    found = sorted(names)
+    found = sorted(filter(options.is_name, names))
     wanted = ["ActiveState", "LoadState", "UnitFileState", "MainPID"]
     states = manager.properties([places.unit_of(name) for name in found], wanted)
     return [

@@ -33,6 +33,8 @@ def available() -> None:
     if status:
         who = account()
         mend = f"log in as {who} itself, or first: sudo loginctl enable-linger {who}"
+        if os.geteuid() == 0 and (self := os.environ.get("SUDO_USER")):
+            mend = f"without sudo: it becomes a service of {self}, who needs no root for it"
         if not os.path.isdir("/run/systemd/system"):
             mend = "it is not what runs this machine, as in most containers: run reloaderd watch"
         reason = said.splitlines()[0] if said else "no reason given"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from reloaderd import paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
-from reloaderd.parsers import Group, HelpWanted, Parser, nearest, new_parser
+from reloaderd.parsers import Group, Help, HelpWanted, Parser, nearest, new_parser
 from reloaderd.settings import Elsewhere, Settings, UnitSettings
 from reloaderd.units import toml
 
@@ -73,9 +73,28 @@ def parse(argv: Sequence[str], watch: Watch) -> UnitSettings:
     raise ReloaderdError(f"unknown: service {act}", mend)
 
 
+def list_parser() -> Parser:
+    """The parser for what follows `service list`."""
+    parser = new_parser("service list", "", "Shows the services that `service install` made.", "")
+    parser.usage = "reloaderd service list [OPTIONS]"
+    group = Group(parser, "options")
+    group.flag("--json", "print one JSON object")
+    group.flag("-h, --help", "show this help", action=Help)
+    return parser
+
+
+def remove_parser() -> Parser:
+    """The parser for what follows `service remove`; NAME is what it leaves over."""
+    text = "Stops a service, and removes what `service install` wrote for it and nothing else."
+    parser = new_parser("service remove", "", text, "")
+    parser.usage = "reloaderd service remove [OPTIONS] NAME"
+    Group(parser, "options").flag("-h, --help", "show this help", action=Help)
+    return parser
+
+
 def _list(words: list[str]) -> UnitSettings:
     if any(word in ("-h", "--help") for word in words):
-        raise HelpWanted(OVERVIEW)
+        raise HelpWanted(list_parser().format_help())
     if others := [word for word in words if word != "--json"]:
         raise ReloaderdError(f"service list takes no {others[0]}", "reloaderd service list [--json]")
     return UnitSettings("list", json=bool(words))
@@ -83,7 +102,7 @@ def _list(words: list[str]) -> UnitSettings:
 
 def _remove(words: list[str]) -> UnitSettings:
     if any(word in ("-h", "--help") for word in words):
-        raise HelpWanted(OVERVIEW)
+        raise HelpWanted(remove_parser().format_help())
     if len(words) != 1:
         raise ReloaderdError("one NAME is needed", "reloaderd service remove NAME")
     return UnitSettings("remove", checked_name(words[0]))
@@ -92,7 +111,7 @@ def _remove(words: list[str]) -> UnitSettings:
 def _install(words: list[str], watch: Watch) -> UnitSettings:
     at = words.index("--") if "--" in words else len(words)
     mine, command = words[:at], words[at + 1 :]
-    parser = _install_parser()
+    parser = install_parser()
     if any(word in ("-h", "--help") for word in mine):
         raise HelpWanted(parser.format_help())
     if not mine or mine[0].startswith("-"):
@@ -125,7 +144,16 @@ def checked_name(text: str) -> str:
     return name
 
 
-def _install_parser() -> Parser:
+def is_name(text: str) -> bool:
+    """Whether a service can have this NAME: what else is in these directories is not ours."""
+    try:
+        return checked_name(text) == text
+    except ReloaderdError:
+        return False
+
+
+def install_parser() -> Parser:
+    """The parser for what follows `service install NAME`: that of `watch`, and its own option."""
     parser = watch_parser()
     shown = new_parser("service install NAME", " -- COMMAND [ARG ...]", INSTALL, EXAMPLES)
     parser.prog, parser.description, parser.epilog = shown.prog, shown.description, shown.epilog

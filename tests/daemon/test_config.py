@@ -264,6 +264,23 @@ def test_cf06_sighup_reads_it_again(started: Callable[..., Daemon], place: Place
     assert len(starts(daemon, "worker")) == 1
 
 
+def test_an_environment_file_that_is_edited_restarts_what_reads_it(
+    started: Callable[..., Daemon], place: Place
+) -> None:
+    env = place.outside / "x.env"
+    env.write_text("A=1\n")
+    daemon = started(
+        table(place, "web", env_file=json.dumps(str(env))), table(place, "worker", paths="lib"), warnings=True
+    )
+    env.write_text("A=2\n")
+    assert procfs.environ(wait_run(daemon, "web", 2))["A"] == "2"
+    env.unlink()
+    assert "x.env: no such file" in daemon.wait_event("warning")["text"]
+    env.write_text("A=3\n")
+    assert procfs.environ(wait_run(daemon, "web", 3))["A"] == "3"
+    assert len(starts(daemon, "worker")) == 1
+
+
 def test_options_of_the_command_line_still_win_when_it_is_read_again(watch: Watch, place: Place) -> None:
     write(place, table(place, "web", stop_signal='"INT"'))
     daemon = watch("--stop-signal=USR1", "--stop-timeout=0.2", **one(place))

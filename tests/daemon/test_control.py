@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -331,55 +332,80 @@ def test_why_tells_of_the_last_runs(watch: Watch, place: Place, tree: Path) -> N
 # events
 
 
-def test_events_are_the_log_lines_from_now_on_until_it_ends(watch: Watch, place: Place, tree: Path) -> None:
-    daemon = watch()
-    argv, alone = [*reloaderd(place), "events"], sockets(daemon)
-    with subprocess.Popen(argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, text=True) as follower:
-        assert follower.stdout is not None
-        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
-        at = daemon.mark()
-        edits.write(tree / "src/a.py", "2\n")
-        seen: list[dict[str, Any]] = []
-        while not seen or seen[-1]["event"] != "restarted":
-            seen.append(json.loads(follower.stdout.readline()))
-        daemon.wait_starts(2)
-        daemon.wait_event("restarted", after=at)
-        logged = daemon.events[at:][: len(seen)]
-        assert [{**one, "time": 0} for one in seen] == [{**one, "time": 0} for one in logged]
-        told(place, "stop")
-        assert json.loads(follower.stdout.read().splitlines()[-1])["event"] == "closed"
-        assert follower.wait(LIMIT) == 0
-    daemon.wait_exit()
-
-
 def sockets(daemon: Daemon) -> int:
     """How many it has: one more where somebody is connected."""
     return sum(target.startswith("socket:") for target in procfs.fds(daemon.pid).values())
 
 
-def test_events_are_interrupted_without_a_word(watch: Watch, place: Place, tree: Path) -> None:
+def heard(daemon: Daemon, follower: subprocess.Popen[str], path: Path) -> dict[str, Any]:
+    """Change the file until the follower has said something: before that it may not follow yet."""
+    assert follower.stdout is not None
+    while not select.select([follower.stdout], [], [], 0)[0]:
+        changed(daemon, path, f"{len(daemon.starts) + 1}\n")
+        select.select([follower.stdout], [], [], 1.0)
+    first: dict[str, Any] = json.loads(follower.stdout.readline())
+    return first
+
+
+def following(place: Place, *words: str) -> subprocess.Popen[str]:
+    argv = [*reloaderd(place), "events", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        argv, cwd=place.tree, env=place.environ(), stdout=pipe, stderr=pipe, text=True, bufsize=1
+    )
+
+
+def timeless(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "time": 0} for one in events]
+
+
+def test_events_are_the_log_lines_from_now_on_until_it_ends(watch: Watch, place: Place, tree: Path) -> None:
     daemon = watch()
-    argv, alone = [*reloaderd(place), "events"], sockets(daemon)
-    for end in ("interrupt", "pipe"):
-        follower = subprocess.Popen(
-            argv, cwd=tree, env=place.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
+    with following(place) as follower:
         assert follower.stdout is not None and follower.stderr is not None
-        run = len(daemon.starts)
-        if end == "interrupt":
-            edits.write(tree / "src/a.py", f"{end}\n")
-            follower.stdout.readline()
-            follower.send_signal(signal.SIGINT)
-            assert follower.wait(LIMIT) == -signal.SIGINT
-        else:
-            follower.stdout.close()
-            edits.write(tree / "src/a.py", f"{end}\n")
-            assert follower.wait(LIMIT) in (0, 1)
+        seen = [heard(daemon, follower, tree / "src/a.py")]
+        told(place, "stop")
+        seen += [json.loads(line) for line in follower.stdout]
         assert follower.stderr.read() == ""
-        daemon.wait_starts(run + 1)
-        follower.stdout.close()
-        follower.stderr.close()
+        assert follower.wait(LIMIT) == 0
+    daemon.wait_exit()
+    assert seen[-1]["event"] == "closed"
+    assert timeless(seen) == timeless(daemon.events[-len(seen) :])
+
+
+def test_events_of_one_service(place: Place, tree: Path, started: Started) -> None:  # noqa: F811
+    daemon = started()
+    with following(place, "worker") as follower:
+        assert follower.stdout is not None and follower.stderr is not None
+        seen = [heard(daemon, follower, tree / "lib/b.py")]
+        changed(daemon, tree / "src/a.py", "2\n")
+        told(place, "stop")
+        seen += [json.loads(line) for line in follower.stdout]
+    daemon.wait_exit()
+    assert {one["service"] for one in seen} == {"worker"}
+    assert {"changed", "restarted", "closed"} <= {one["event"] for one in seen}
+
+
+@pytest.mark.parametrize("end", ["interrupt", "pipe", "killed"])
+def test_the_end_of_a_follower_or_of_what_it_follows_is_without_a_word(
+    end: str, watch: Watch, place: Place, tree: Path
+) -> None:
+    daemon = watch()
+    with following(place) as follower:
+        assert follower.stdout is not None and follower.stderr is not None
+        heard(daemon, follower, tree / "src/a.py")
+        status = 0
+        if end == "interrupt":
+            follower.send_signal(signal.SIGINT)
+            status = -signal.SIGINT
+        elif end == "pipe":
+            follower.stdout.close()
+            changed(daemon, tree / "src/a.py", "end\n")
+        else:
+            os.kill(daemon.pid, signal.SIGKILL)
+            daemon.wait_exit()
+        assert follower.wait(LIMIT) == status
+        assert follower.stderr.read() == ""
 
 
 # explain
@@ -475,6 +501,18 @@ def test_without_a_name_the_one_of_this_directory_is_meant(watch: Watch, place: 
     there.wait_exit()
 
 
+def test_one_that_was_started_through_a_link_is_of_this_directory(watch: Watch, place: Place) -> None:
+    link = place.base / "link"
+    link.symlink_to(place.tree)
+    daemon = watch(cwd=link, environ={"PWD": str(link)}, roots=["src"], children=None)
+    other = watch("--name=other", cwd=place.outside)
+    assert objects(place, "status", "tree")[0]["directory"] == str(place.tree)
+    assert "watching   ./src (" in told(place, "status", "tree")
+    assert told(place, "restart") == "tree: restarting (run 1)\n"
+    daemon.wait_starts(2)
+    stop(place, other, "other")
+
+
 @pytest.mark.parametrize(("options", "name"), [((), "blog"), (("--name=mine",), "mine")])
 def test_what_has_a_file_is_called_by_it_or_as_it_is_told(
     options: tuple[str, ...], name: str, watch: Watch, place: Place
@@ -568,14 +606,41 @@ def test_a_follower_that_does_not_read_is_dropped(watch: Watch, place: Place, tr
     assert status(place)["pid"] == daemon.pid
 
 
+def test_events_that_are_not_read_in_time_are_no_end(watch: Watch, place: Place, tree: Path) -> None:
+    daemon = watch("--dry-run", "--debounce=0.02", ready=False, children=0)
+    daemon.wait_event("watching")
+    alone = sockets(daemon)
+    with following(place) as follower:
+        daemon.wait(lambda: sockets(daemon) > alone, "a follower")
+        while sockets(daemon) > alone:
+            at = daemon.mark()
+            build(tree, {f"many-{other}-{'x' * 150}.py": f"{at}\n" for other in range(100)})
+            daemon.wait_event("changed", after=at)
+        out, err = follower.communicate(timeout=LIMIT)
+    assert json.loads(out.splitlines()[0])["event"] == "changed"
+    assert err == "reloaderd: tree goes on, and hung up: what happened was not read in time\n"
+    assert follower.returncode == 1
+
+
 def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None:
     daemon = watch()
     os.kill(daemon.pid, signal.SIGSTOP)
     for words in (["status"], ["restart"], ["stop", "tree"], ["status", "tree"]):
         line = complaint(place, *words, exit_code=1)
-        assert line == f"tree does not answer (is pid {daemon.pid} stopped?)"
+        assert line == f"tree does not answer (pid {daemon.pid} is busy, or stopped)"
     os.kill(daemon.pid, signal.SIGCONT)
     daemon.settle(1)  # who was not answered has asked for nothing
+
+
+def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
+    daemon = watch()
+    other = watch("--name=other", cwd=place.outside)
+    os.kill(other.pid, signal.SIGSTOP)
+    done = ask(place, "status")
+    os.kill(other.pid, signal.SIGCONT)
+    assert (done.returncode, done.stdout.startswith(f"tree (pid {daemon.pid}, ")) == (1, True)
+    assert done.stderr == f"reloaderd: other does not answer (pid {other.pid} is busy, or stopped)\n"
+    stop(place, other, "other")
 
 
 def test_a_dry_run_answers(watch: Watch, place: Place, tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -18,23 +19,30 @@ NEEDED = ("inotify_simple", "pathspec")
 
 OF_PIP = ("RECORD", "INSTALLER", "REQUESTED")
 
-SOURCES = ("reloaderd", "systemd", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
-
 
 def build(where: Path) -> None:
     """Fill a directory with them: ours is built as for a release, the others are packed as they are here."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in SOURCES:
-            source, target = REPOSITORY / name, Path(scratch, name)
-            if source.is_dir():
-                shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run([*pip, "-w", str(where), scratch], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    build_own(where)
     for name in NEEDED:
         _pack(metadata.distribution(name), where)
+
+
+def build_own(where: Path) -> Path:
+    """The wheel of what git knows of this checkout or would be told of."""
+    listing = ["git", "ls-files", "-coz", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in filter(None, os.fsdecode(names).split("\0")):
+            source, target = REPOSITORY / name, Path(scratch, name)
+            if os.path.lexists(source):  # one that was deleted is in git's list still
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target, follow_symlinks=False)
+        pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+        pip += ["--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, "-w", str(where), scratch], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = where.glob("reloaderd-*.whl")
+    return wheel
 
 
 def _pack(found: metadata.Distribution, where: Path) -> None:

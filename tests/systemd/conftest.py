@@ -37,10 +37,9 @@ def installed(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Mac
 
 
 @pytest.fixture
-def user(installed: Machine) -> Iterator[User]:
-    """The user with a project in ~/project, and afterwards without any service."""
+def user(installed: Machine) -> User:
+    """The user with a project in ~/project, and without any service that another test has left running."""
     user = User(installed)
     user.clean()
     user.make_project()
-    yield user
-    user.clean()
+    return user

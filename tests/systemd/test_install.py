@@ -89,6 +89,21 @@ def test_it_finds_the_commands_that_the_shell_found(user: User) -> None:
     assert f"{VENV}/bin/reloaderd".encode() in argv
 
 
+def test_it_is_run_in_the_way_in_which_it_was_installed(user: User) -> None:
+    """By a symlink, as pipx makes it, which may lead elsewhere after an update; or as a module."""
+    user.run("mkdir", "-p", HOME / ".local/bin")
+    user.run("ln", "-s", VENV / "bin/reloaderd", HOME / ".local/bin/reloaderd")
+    ways = {
+        f"{HOME}/.local/bin/reloaderd": [HOME / ".local/bin/reloaderd"],
+        f"{VENV}/bin/python -P -m reloaderd": [VENV / "bin/python", "-m", "reloaderd"],
+    }
+    for starts, words in ways.items():
+        user.run(*words, "service", "install", "web", "--force", "src", "--", "python", "src/app.py")
+        text = user.at(f".config/systemd/user/{UNIT}").read_text()
+        assert f"\nExecStart={starts} watch --config %E/reloaderd/%i.toml\n" in text
+        user.wait_run("one")
+
+
 def test_there_is_one_already(user: User) -> None:
     user.install()
     pid = user.wait_run("one")
@@ -128,6 +143,7 @@ def test_a_file_of_ones_own(user: User) -> None:
 def test_list(user: User) -> None:
     assert user.service("list").startswith("There are none.")
     user.install()
+    user.write(".config/reloaderd/not a name.toml", "")
     user.service("install", "other", "--", "sleep", "inf")
     user.machine.systemctl("disable", "--now", "reloaderd@other")
     lines = [line.split() for line in user.service("list").splitlines()[1:]]
@@ -153,13 +169,39 @@ def test_a_name_that_there_is_not(user: User) -> None:
 
 
 def test_names_and_words_that_a_unit_could_misread(user: User) -> None:
-    odd = 'an "odd" $HOME 100% \\place;'
+    odd = 'an "odd" $HOME %h \\place;'
     user.run("mkdir", odd)
-    words = "['sh', '-c', 'echo is in $PWD; cat']"
+    # it stays: journald does not find the unit of a process that is gone when it looks
+    words = "['sh', '-c', 'echo is in $PWD; sleep 1000']"
     user.write(f"project/{odd}/reloaderd.toml", f"[service.web]\ncommand = {words}\n")
-    user.run("reloaderd", "service", "install", "odd-1.x", "-i", "*.$x %h", cwd=PROJECT / odd)
+    user.run("reloaderd", "service", "install", "odd-1.x", "-i", "${HOME} %h", cwd=PROJECT / odd)
     user.wait(lambda: f"is in {PROJECT}/{odd}" in user.journal(unit="reloaderd@odd-1.x"), "its words")
+    argv = user.machine.at(f"/proc/{user.show('MainPID', 'reloaderd@odd-1.x')}/cmdline").read_bytes()
+    assert b"\0${HOME} %h\0" in argv
     user.service("remove", "odd-1.x")
+
+
+def test_secrets_are_for_nobody_else(user: User) -> None:
+    """Also where they are words of a unit."""
+    user.write("project/reloaderd.toml", "[service.web]\ncommand = 'sleep inf'\n")
+    user.service("install", "web", "--env", "SECRET=of mine")
+    units = user.machine.at(f"{HOME}/.config/systemd/user")
+    assert stat.S_IMODE((units / UNIT).stat().st_mode) == 0o600
+
+
+def test_where_nothing_can_be_written(user: User) -> None:
+    user.run("mkdir", HOME / ".config")
+    user.write(".config/reloaderd", "a file in its place\n")
+    said = user.service("install", "web", "--", "sleep", "inf", status=1)
+    assert said.startswith("reloaderd: cannot write ~/.config/reloaderd/web.toml: ")
+    assert user.run("find", HOME / ".config", "-type", "f") == f"{HOME}/.config/reloaderd"
+
+
+def test_with_sudo(user: User) -> None:
+    """Root has no manager here: and whoever types sudo wants a service of their own."""
+    argv = ["env", f"SUDO_USER={USER}", VENV / "bin/reloaderd", "service", "list"]
+    said = user.machine.root(*argv, status=1)
+    assert f"without sudo: it becomes a service of {USER}" in said
 
 
 def test_without_the_variables_of_a_session(user: User) -> None:

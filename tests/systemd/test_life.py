@@ -48,7 +48,9 @@ while True:
 
 LIAR = """\
 import os, signal, subprocess
-said = subprocess.run(["systemd-notify", "STATUS=it is I"], capture_output=True, text=True)
+socket = os.environ["XDG_RUNTIME_DIR"] + "/systemd/notify"
+for given in ({}, {"NOTIFY_SOCKET": socket}):
+    subprocess.run(["systemd-notify", "STATUS=it is I"], env={**os.environ, **given}, capture_output=True)
 names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))]
 with open("environ", "w") as file:
     file.write(repr(names))
@@ -203,7 +205,7 @@ def test_the_watchdog(user: User) -> None:
 
 
 def test_the_manager_is_reloaderds_own(user: User) -> None:
-    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it."""
+    """SD09: the command gets nothing of what systemd gave reloaderd, and cannot speak for it if it tries."""
     user.write("project/src/app.py", LIAR)
     user.install()
     user.wait_run("liar")

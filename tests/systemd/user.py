@@ -33,6 +33,13 @@ while True:
 
 UNIT = "reloaderd@web.service"
 
+CLEAN = """
+systemctl --user stop 'reloaderd@*'
+rm -rf ~/.config ~/.local ~/project
+systemctl --user daemon-reload
+systemctl --user reset-failed
+"""
+
 Checked = Callable[[], Any]
 
 
@@ -157,11 +164,4 @@ class User:
         """Neither services nor a project, and a manager that lingers."""
         self.linger(True)
         self.machine.wait_for_manager()
-        units = self.machine.systemctl("list-units", "--all", "--plain", "--no-legend", "reloaderd@*")
-        names = [line.split()[0] for line in units.splitlines()]
-        if names:
-            self.machine.systemctl("stop", *names)
-        for name in (".config", "project", ".local"):
-            self.machine.run("rm", "-rf", HOME / name)
-        self.machine.systemctl("daemon-reload")
-        self.machine.systemctl("reset-failed")
+        self.machine.run("sh", "-ec", CLEAN)

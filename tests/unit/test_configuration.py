@@ -379,6 +379,73 @@ def test_it_is_not_read_where_it_is_what_was_read_at_the_start() -> None:
     assert world.reads == 0
 
 
+ENV = "/q/x.env"
+
+
+def beside(of_file: int, of_env: int) -> Settings:
+    """What is read of a file with an environment file, which looked so."""
+    return Settings((WEB,), config=ConfigSettings(FILE, False, (), of_file, ((ENV, of_env),)))
+
+
+def stamp_of(world: World, path: str) -> int:
+    stamp = world._stamp(path)
+    return 0 if stamp is None else stamp.value
+
+
+def with_environment() -> World:
+    """The file has an environment file since it was read again."""
+    world = running(WEB)
+    world.do(op.Save(ENV))
+    world.configured = lambda: ConfigRead(beside(stamp_of(world, FILE), stamp_of(world, ENV)))
+    world.do(op.Save(FILE))
+    world.settle()
+    assert world.reads == 1
+    return world
+
+
+def test_an_environment_file_is_watched_like_the_file_that_names_it() -> None:
+    world = with_environment()
+    edits = [op.Save(ENV), op.Replace(ENV), op.Rename(ENV, "/q/y"), op.Save(ENV)]
+    for reads, operation in enumerate(edits, 2):
+        world.do(operation)
+        world.settle()
+        assert world.reads == reads
+    world.do(op.Save("/q/o.py"))
+    world.settle()
+    assert world.reads == 5
+
+
+def test_an_environment_file_that_changed_before_it_was_watched_is_read_again() -> None:
+    world = running(WEB)
+    world.do(op.Save(ENV))
+    before = stamp_of(world, ENV)
+    world.do(op.Save(ENV))
+    world.configured = lambda: ConfigRead(
+        beside(stamp_of(world, FILE), before if world.reads == 1 else stamp_of(world, ENV))
+    )
+    world.do(op.Save(FILE))
+    world.settle()
+    assert world.reads == 2
+
+
+def test_an_environment_file_that_nothing_names_any_more_is_let_go() -> None:
+    world = running(WEB)
+    before = held(world)
+    world = with_environment()
+    assert len(held(world)) == len(before) + 1
+    config = ConfigSettings(FILE, False, ())
+    world.do(op.Save(FILE))
+    world.configured = lambda: ConfigRead(
+        Settings((WEB,), config=config._replace(stamp=stamp_of(world, FILE)))
+    )
+    world.settle()
+    assert len(held(world)) == len(before)
+    reads = world.reads
+    world.do(op.Save(ENV))
+    world.settle()
+    assert world.reads == reads
+
+
 @pytest.mark.parametrize("changed", [True, False])
 @pytest.mark.parametrize("event", [EventsLost(), MountsChanged(["/x"])])
 def test_what_happened_while_nobody_looked_is_found_out(event: Event, changed: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reloaderd.commands import Answer, Command, Follow, Quit, SignalChild
-from reloaderd.core import interface
+from reloaderd.core import control, interface
 from reloaderd.core.accounts import Clock, why_not_followed
 from reloaderd.core.control import METHODS
 from reloaderd.core.history import MOST
@@ -115,6 +115,17 @@ def test_what_is_not_known_is_an_error_and_nothing_else(
 
 def test_a_parameter_that_may_be_missing_may_be_null() -> None:
     assert answer(running(), "Restart", services=None) == {"services": ["web"]}
+
+
+def test_who_asks_what_cannot_be_answered_any_more_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version was installed while it ran, and what it loads to answer is of that."""
+    world = running()
+    monkeypatch.delattr(control, "Control")
+    name, given = refusal(world, "Status")
+    assert name == "Failed"
+    assert given["reason"].startswith("ImportError: cannot import name 'Control'")
+    monkeypatch.undo()
+    assert answer(world, "Status")
 
 
 def test_events_are_followed() -> None:
