@@ -12,7 +12,7 @@ THREE = -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check format bench bench-served install uninstall clean
+.PHONY: help demo test soak check format bench bench-served bench-sockets install uninstall clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -50,6 +50,10 @@ bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 
 bench-served: $(VENV)/.demo ## measure from a save until it is served, and the requests refused meanwhile
 	$(BIN)/python -m benchmarks.served
+
+bench-sockets: $(VENV)/.test ## restart servers under 200 requests a second: RESTARTS=50
+	RESTARTS=$(or $(RESTARTS),50) $(BIN)/python $(PYTEST) -rP tests/daemon/test_keep_sockets.py \
+		tests/daemon/test_overlap.py -k "nobody" | grep "restarts, "
 
 install: ## reloaderd for all users of this machine: PREFIX=/usr/local DESTDIR=
 	@.ci/install "$(PYTHON)" "$(PREFIX)" "$(DESTDIR)"

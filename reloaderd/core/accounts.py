@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from reloaderd.core.history import Run
+from reloaderd.core.reasons import NOT_READY
 from reloaderd.core.service import LOCKED, Service
+from reloaderd.core.transitions import State
 from reloaderd.settings import ServiceSettings
 
 NOT_FOLLOWED = "it is no Python of 3.8 or later, or lost PYTHONPATH on its way"
@@ -39,7 +41,8 @@ class Clock:
 def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now: float) -> dict[str, Any]:
     """How it is."""
     settings, supervisor, watcher = service.settings, service.supervisor, service.watcher
-    last = runs[-1] if runs and runs[-1].run == supervisor.run else None
+    at = next((at for at, one in enumerate(runs) if one.run == supervisor.run), None)
+    last = runs[at] if at is not None else None
     modules = watcher.modules
     tells = modules.exact.followed
     hold, waiting = held(service, now)
@@ -50,7 +53,7 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
         "command": list(settings.command),
         "run": supervisor.run,
         "pid": last.pid if last and supervisor.alive else None,
-        "seconds": round(now - supervisor.started_at, 3) if supervisor.alive else None,
+        "seconds": round(now - supervisor.since, 3) if supervisor.alive else None,
         "roots": list(settings.roots),
         **service.announcer.fields(),
         "followed": tells,
@@ -59,9 +62,7 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
         "paused": service.pause.on,
         "hold": hold or None,
         "waiting": waiting,
-        "last": account_of_run(settings.name, last, runs[-2] if len(runs) > 1 else None, clock)
-        if last
-        else None,
+        "last": account_of_run(settings.name, last, runs[at - 1] if at else None, clock) if last else None,
     }
 
 
@@ -70,6 +71,8 @@ def held(service: Service, now: float) -> tuple[str, int]:
     debounce, waiting = service.debounce, len(service.debounce.batch) + service.passage.waiting
     if service.pause.on:
         return "paused", waiting
+    if service.supervisor.stale and service.supervisor.state is State.HELD:
+        return NOT_READY, waiting
     if service.gate.failing:
         return "syntax", waiting
     if debounce.batch and debounce.locked(now):

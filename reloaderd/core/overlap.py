@@ -110,6 +110,11 @@ class Overlap:
         return max(one.started_at for one in self._both)
 
     @property
+    def since(self) -> float:
+        """When the one that comes, else the one that serves, was."""
+        return self._newest.started_at
+
+    @property
     def result(self) -> tuple[int, int]:
         """(status, signal) to end with."""
         return self._serving.result

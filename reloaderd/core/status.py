@@ -22,13 +22,13 @@ LONGEST = 600
 class Note:
     """What was last reported of one service."""
 
-    __slots__ = ("directories", "held", "missed", "pid", "rest", "started", "watched")
+    __slots__ = ("directories", "held", "missed", "pids", "rest", "started", "watched")
 
     def __init__(self) -> None:
         self.watched = False  # all of it is
         self.started = False  # a child was, for the first time
         self.directories = 0
-        self.pid = 0
+        self.pids: dict[int, int] = {}  # by run
         self.held = ""
         self.rest = ""  # why there is no run, and what it waits for
         self.missed = ""  # why the command could not be started
@@ -42,7 +42,7 @@ class Note:
                 self.directories = fields["directories"]
             case "started":
                 self.started = True
-                self.pid = fields["pid"]
+                self.pids[fields["run"]] = fields["pid"]
                 self.held = self.rest = self.missed = ""
             case "held" if fields.get("reason") == "syntax":
                 line = f":{fields['line']}" if fields["line"] else ""
@@ -51,6 +51,7 @@ class Note:
                 how = fields.get("signal") or f"exit status {fields.get('status')}"
                 self.rest = f"run {fields['run']} ended: {how}"
                 self.missed = ""
+                self.pids.pop(fields["run"], None)
             case "warning" if starting:
                 self.missed = str(fields["text"])
 
@@ -87,7 +88,7 @@ def _of(service: Service, note: Note, now: float) -> tuple[str, bool]:
         reason, waiting = held(service, now)
         if reason == "syntax":
             reason = note.held or reason
-        phrases = [f"run {run}", f"pid {note.pid}", _watching(note)]
+        phrases = [f"run {run}", f"pid {note.pids.get(run)}", _watching(note)]
         if reason == "paused":
             phrases += ["paused", *([_waiting(waiting)] if waiting else [])]
         elif reason:

@@ -108,6 +108,11 @@ class Supervisor:
         return [self.run] if self.alive else []
 
     @property
+    def since(self) -> float:
+        """When the run was started."""
+        return self.started_at
+
+    @property
     def stale(self) -> bool:
         """Whether an earlier run than the latest serves."""
         return False

@@ -116,6 +116,27 @@ def test_one_that_does_not_get_ready_leaves_the_old_one(
     assert b"again" in answers(port)
 
 
+def test_what_the_old_one_has_loaded_counts_while_it_goes_on(place: Place, watch: Watch) -> None:
+    """Also what it loads then, and though the runs that failed have not loaded it."""
+    later = "import threading, time\ndef load():\n    time.sleep(2)\n    import later\n"
+    build(place.outside, {"first.py": later + "threading.Thread(target=load).start()\n", "later.py": ""})
+    build(place.tree, {"web.py": "import first\n" + HTTP})
+    port = free_port()
+    command = [word.replace("PORT", str(port)) for word in WEB]
+    environ = {**ENVIRON, "PYTHONPATH": str(place.outside)}
+    daemon = watch("--keep-sockets", "--overlap", command=command, children=None, environ=environ)
+    daemon.wait(lambda: b"hello" in answers(port), "a server")
+    for number in (2, 3):
+        edits.write(place.tree / "web.py", f"raise SystemExit({number})\n")
+        daemon.wait_event("held", run=number)
+    edits.write(place.outside / "first.py", later)
+    daemon.wait_event("held", run=4)
+    daemon.wait_event("armed", run=4, modules=2)  # the one that serves has imported it
+    edits.write(place.outside / "later.py", "1\n")
+    daemon.wait_event("held", run=5)
+    assert b"hello" in answers(port)
+
+
 def test_gunicorn_is_ready_when_a_worker_is(place: Place, watch: Watch) -> None:
     """Its master listens before anything is loaded."""
     build(place.tree, {"web.py": FLASK})

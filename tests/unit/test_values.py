@@ -239,6 +239,18 @@ def test_name_of_directory(path: str, name: str) -> None:
     assert values.name(name) == name
 
 
+def test_ready() -> None:
+    assert [values.ready(text) for text in ("serves", "notify", "300ms", "2")] == [
+        "serves",
+        "notify",
+        0.3,
+        2.0,
+    ]
+    with pytest.raises(values.BadValue, match="not a time") as refused:
+        values.ready("http:/")
+    assert refused.value.hint.endswith("or serves, or notify")
+
+
 def test_restart_status() -> None:
     assert values.restart_status("none") is None
     assert values.restart_status("3") == 3

@@ -134,6 +134,18 @@ FAULT = {
 }
 
 
+def test_held_for_a_run_that_did_not_get_ready() -> None:
+    fields = {
+        "reason": "not ready",
+        "run": 5,
+        "message": "ended with status 1 before it was ready",
+        "serving": 4,
+    }
+    assert say("held", **fields) == "held: #5 ended with status 1 before it was ready; #4 goes on"
+    assert wording.is_fault("held", fields)
+    assert Wording(details=False, cwd="/").block("held", fields) == []
+
+
 def test_held_for_a_fault() -> None:
     one = Wording(False, "/w")
     assert one.say("held", "web", FAULT) == (
