@@ -6,11 +6,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from reloaderd import paths
 from reloaderd.errors import ReloaderdError
-from reloaderd.settings import ConfigSettings, ConsoleSettings, RuleSettings, ServiceSettings, Settings
+from reloaderd.settings import (
+    ConfigSettings,
+    ConsoleSettings,
+    RuleSettings,
+    ServiceSettings,
+    Settings,
+    is_any_port,
+)
+
+LONGEST_SOCKET = 107
+"""Bytes: sockaddr_un.sun_path, unix(7), without the NUL."""
 
 Variables = Iterable[tuple[str, str]]
 
@@ -26,6 +38,33 @@ def check_contradictions(given: Mapping[str, Any]) -> None:
         raise ReloaderdError("-q and -v contradict each other", "leave one of them out")
     if "exact" in given and "modules" in given:
         raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
+
+
+def addresses(given: Iterable[str], directory: str) -> tuple[str, ...]:
+    """Addresses to listen on; relative paths are below `directory`.  Raises ReloaderdError."""
+    found: list[str] = []
+    for one in given:
+        if "/" in one:
+            one = paths.absent(one, directory)
+            if len(os.fsencode(one)) > LONGEST_SOCKET:
+                raise ReloaderdError(
+                    f"too long: {one}", f"the path of a socket has at most {LONGEST_SOCKET} bytes"
+                )
+        if one in found and not is_any_port(one):
+            raise ReloaderdError(f"{one} is given twice", "leave one of them out")
+        found.append(one)
+    return tuple(found)
+
+
+def listened_twice(services: Iterable[ServiceSettings]) -> tuple[str, str, str] | None:
+    """An address that two services would listen on, and the names of the two."""
+    taken: dict[str, str] = {}
+    for service in services:
+        for one in service.listen:
+            if one in taken and not is_any_port(one):
+                return one, taken[one], service.name
+            taken[one] = service.name
+    return None
 
 
 def shell(command: Sequence[str]) -> list[str]:

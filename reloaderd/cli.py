@@ -205,6 +205,8 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
         command = assembly.shell(command)
     if "chdir" in given:
         given["chdir"] = paths.directory(given["chdir"], cwd)
+    if "listen" in given:
+        given["listen"] = assembly.addresses(given["listen"], cwd)
     environ = assembly.environ(given)
     service = assembly.service(given, command, paths.roots(roots, cwd), environ)
     return assembly.settings(given, (service,))

@@ -218,7 +218,9 @@ class Loop:
         self._say()
         assert self._read_again is not None
         try:
-            return [ConfigRead(self._read_again())]
+            settings = self._read_again()
+            self._processes.prepare(settings.services)
+            return [ConfigRead(settings)]
         except ReloaderdError as error:
             return [ConfigRead(None, error.lines)]
 

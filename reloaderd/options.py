@@ -141,6 +141,13 @@ def _add_what_to_run(group: Group) -> None:
     )
     group.value("--env-file FILE", str, "add the KEY=VALUE lines of FILE; --env wins over them")
     group.flag("--shell", "run COMMAND with /bin/sh -c; several words are joined with spaces as they are")
+    group.values(
+        "--listen ADDR",
+        "listen",
+        values.address,
+        "listen there and hand the socket on to every run, from descriptor 3 on: a port, IP:PORT, or a path "
+        "with a / in it; port 0 is a free one; may be repeated",
+    )
     group.flag("--dry-run", "start nothing; show what each change would do")
 
 

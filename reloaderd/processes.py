@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from reloaderd.kernel.spawn import given_environment
 from reloaderd.settings import ServiceSettings
 
 if TYPE_CHECKING:
+    from reloaderd.handover import Handed, Handover
     from reloaderd.kernel.compiler import Compiler
 
 Tell = Callable[[do.Report], None]
@@ -41,6 +43,7 @@ class Processes:
         self.children: dict[str, Child] = {}
         self.compilers: dict[str, Compiler] = {}
         self.agents: Agents | None = None
+        self._handover: Handover | None = None
         self._tell = tell
         self._forgetful: Container[int] = ()
 
@@ -52,16 +55,30 @@ class Processes:
             self.remove(name)
         if self.agents is not None:
             self.agents.close()
+        if self._handover is not None:
+            self._handover.close()
 
     def start(self, services: Sequence[ServiceSettings]) -> None:
-        """Have ready what these need.  Raises OSError."""
+        """Have ready what these need.  Raises OSError, and ReloaderdError where one cannot listen."""
         real = [one for one in services if not one.dry_run]
+        self.prepare(real)
         self._listen(real)
         become_subreaper()
         for one in real:
             self.children[one.name] = self._child(one, early=True)
         for one in real:
             self._compiler(one)
+
+    def prepare(self, services: Sequence[ServiceSettings]) -> None:
+        """Listen where these want to.  Raises ReloaderdError, and then all is as it was."""
+        if self._handover is None:
+            wanted = any(one.listen for one in services) or "LISTEN_FDS" in os.environ
+            if not wanted or all(one.dry_run for one in services):
+                return
+            from reloaderd.handover import Handover, inherited
+
+            self._handover = Handover(self._tell, inherited(os.environ))
+        self._handover.prepare(services)
 
     def add(self, service: ServiceSettings) -> None:
         """One more.  That no keeper can be forked is told when it starts.  Raises OSError."""
@@ -78,6 +95,8 @@ class Processes:
             self.compilers.pop(name).close()
         if name in self.children:
             self.children.pop(name).close()
+        if self._handover is not None:
+            self._handover.release(name)
 
     def forget_inodes(self, forgetful: Container[int]) -> None:
         """`forgetful`: the devices on which an inode number tells nothing."""
@@ -102,7 +121,8 @@ class Processes:
         if self.agents is not None and _speaks(service):
             given = environ.get("PYTHONPATH")
             environ |= self.agents.environ(given, service.roots, follow=service.modules)
-        return Child(service.name, service.command, service.chdir, environ, early)
+        handed: Handed = () if self._handover is None else self._handover.take(service.name)
+        return Child(service.name, service.command, service.chdir, environ, early, handed)
 
     def _compiler(self, service: ServiceSettings) -> None:
         if service.gate is None:

@@ -63,9 +63,15 @@ class ServiceSettings(NamedTuple):
     gate: str | None = None  # syntax
     chdir: str | None = None
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
+    listen: tuple[str, ...] = ()  # addresses: 127.0.0.1:8000, [::1]:8000, or the path of a socket
     skip_unchanged: bool = False
     config: str | None = None
     dry_run: bool = False
+
+
+def is_any_port(address: str) -> bool:
+    """Whether it is port 0: two of these are not the same place."""
+    return address.endswith(":0") and not address.startswith("/")
 
 
 class ConsoleSettings(NamedTuple):

@@ -20,6 +20,10 @@ SHORTEST_INTERVAL = 0.010
 LONGEST_NAME = 64
 """Characters: NAME is a part of a socket's path, and unix(7) allows that 107 bytes in all."""
 
+HIGHEST_PORT = 65535
+
+ADDRESS_HINT = "for example 8000, 127.0.0.1:8000, [::1]:8000, localhost:8000, or a path: ./app.sock"
+
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ms|s|min|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _TIME_HINT = "a TIME is 50ms, 1.5s, 2min, 1h or a number of seconds"
@@ -138,6 +142,39 @@ def restart_status(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) <= 255):
         raise BadValue("not an exit status", "a number from 0 to 255, or none")
     return int(text)
+
+
+def address(text: str) -> str:
+    """Where to listen, written in one way: `IP:PORT`, `[IPV6]:PORT`, or a path as it was given."""
+    host, colon, port = text.rpartition(":")
+    if "/" in text:
+        if text.endswith("/") or "://" in text:
+            raise BadValue("neither an address nor the path of a socket", ADDRESS_HINT)
+        return text
+    if not colon:
+        host = "localhost"
+    if not (port.isascii() and port.isdigit()):
+        raise BadValue("not an address", ADDRESS_HINT)
+    if len(port) > 5 or int(port) > HIGHEST_PORT:
+        raise BadValue("no such port", f"a port is a number from 0 (a free one) to {HIGHEST_PORT}")
+    return f"{_host(host)}:{int(port)}"
+
+
+def _host(text: str) -> str:
+    """An IP address in the way that the kernel's are written."""
+    import _socket
+
+    if text == "localhost":
+        return "127.0.0.1"
+    v6 = text.startswith("[") and text.endswith("]")
+    family = _socket.AF_INET6 if v6 else _socket.AF_INET
+    try:
+        packed = _socket.inet_pton(family, text[1:-1] if v6 else text)
+    except OSError:
+        mend = "an IPv6 address is in brackets: [::1]:8000" if ":" in text else ADDRESS_HINT
+        raise BadValue("not an IP address", mend) from None
+    shown = _socket.inet_ntop(family, packed)
+    return f"[{shown}]" if v6 else shown
 
 
 def interval(text: str) -> float:

@@ -38,6 +38,7 @@ class Wording:
         self._stopped: dict[str, object] = {}  # the run that each service was last told to stop
         self._announced: dict[str, object] = {}  # the run whose `started` said that it is a restart
         self._sentences: dict[str, Callable[[Fields], str]] = {
+            "listening": _listening,
             "watching": self._watching,
             "changed": self._changed,
             "unchanged": lambda fields: self._changed(fields).replace("changed", "unchanged", 1),
@@ -184,6 +185,10 @@ def _color(event: str, fields: Fields) -> str:
         case "ended" if fields.get("status") != 0:
             return BAD
     return ""
+
+
+def _listening(fields: Fields) -> str:
+    return f"listening on {fields.get('address')}" + (" (handed to us)" if fields.get("inherited") else "")
 
 
 def _started(fields: Fields) -> str:

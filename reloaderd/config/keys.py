@@ -52,7 +52,8 @@ def keys() -> tuple[dict[str, Key], dict[str, Key]]:
 
 
 def _check_of(action: Once, name: str) -> Callable[[Any, Complain], Any]:
-    special = {"on": _table, "env": _table, "ext": _joined, "filter": _list, "ignore": _list}
+    special = {"on": _table, "env": _table, "ext": _joined, "listen": _addresses}
+    special |= dict.fromkeys(("filter", "ignore"), _list)
     if name == "verbose":
         return _times
     if name in special:
@@ -110,6 +111,16 @@ def _joined(convert: Callable[[str], Any]) -> Callable[[Any, Complain], Any]:
         if parts is NOTHING:
             return NOTHING
         return tuple(dict.fromkeys(one for part in parts for one in part))
+
+    return check
+
+
+def _addresses(convert: Callable[[str], Any]) -> Callable[[Any, Complain], Any]:
+    """A list in which a port may be a number."""
+
+    def check(value: Any, complain: Complain) -> Any:
+        many = value if isinstance(value, list) else [value]
+        return _list(convert)([str(one) if type(one) is int else one for one in many], complain)
 
     return check
 

@@ -40,7 +40,11 @@ def settings(
     of_all, services = reader.read()
     if reader.faults:
         raise ConfigError([text for _, text in sorted(reader.faults)])
-    chosen = _chosen(services, wanted, source.shown)
+    chosen = [*_chosen(services, wanted, source.shown)]
+    if twice := assembly.listened_twice(chosen):
+        address, one, other = twice
+        text = f"{source.shown}: {one} and {other} both listen on {address}"
+        raise ConfigError([f"{text} (leave it to one of them)"])
     config = config._replace(stamp=source.stamp, beside=tuple(reader.beside.items()))
     return assembly.settings({**of_all, **given}, chosen, config)
 
@@ -153,6 +157,8 @@ class Reader:
         chdir = self._directory(given.get("chdir"), (*at, "chdir"))
         merged = self._merged(given)
         merged |= {"name": name, "chdir": chdir, "config": self._source.path}
+        if "listen" in merged:
+            merged["listen"] = self._addresses(merged["listen"], at)
         command = self._command(merged, at)
         if len(self.faults) > line or not command:
             return None
@@ -191,6 +197,16 @@ class Reader:
             except ReloaderdError as error:
                 self._complain(at, error.message, error.hint, (number,))
         return list(dict.fromkeys(found))
+
+    def _addresses(self, given: Sequence[str], at: Path) -> tuple[str, ...]:
+        ours = "listen" not in self._given
+        try:
+            return assembly.addresses(given, self._base if ours else self._cwd)
+        except ReloaderdError as error:
+            if not ours:
+                raise
+            self._complain((*at, "listen"), error.message, error.hint)
+            return ()
 
     def _variables(self, given: dict[str, Any], at: Path) -> assembly.Variables:
         found: list[tuple[str, str]] = []

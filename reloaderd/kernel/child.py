@@ -24,7 +24,7 @@ from typing import Any
 
 from reloaderd.events import ChildEnded, ChildStarted, ChildStopped, Event, KeeperDied, RunGone, StartFailed
 from reloaderd.kernel import frames, libc, proctree
-from reloaderd.kernel.keeper import keep
+from reloaderd.kernel.keeper import Handed, keep
 
 _EVENTS: dict[str, Any] = {
     kind.__name__: kind for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone)
@@ -121,16 +121,18 @@ class Child:
         chdir: str | None,
         environ: Mapping[str, str],
         early: bool = True,
+        handed: Handed = (),
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
-        `environ` is what every run gets, `chdir` None the present directory.  Raises OSError when
-        there is no descriptor or process to be had.
+        `environ` is what every run gets, `chdir` None the present directory.  `handed` stays open until
+        this is closed.  Raises OSError when there is no descriptor or process to be had.
         """
         self._service = service
         self._command = tuple(command)
         self._directory = working_directory() if chdir is None else chdir
         self._environ = dict(environ)
+        self._handed = handed
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
         self._failed: list[Event] = []  # made here, not by the keeper
@@ -178,7 +180,7 @@ class Child:
             except OSError as error:
                 self._fail(StartFailed(self._service, run, error.errno or 0, self._command[0]))
                 return
-        self._ask("start", run, dict(environ), ())  # the last: descriptors to hand on, none yet
+        self._ask("start", run, dict(environ))
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run: `tree`, `group` or `child`.
@@ -219,7 +221,8 @@ class Child:
             try:
                 pid = os.fork()
                 if pid == 0:
-                    keep(self._service, self._command, self._directory, self._environ, fds[0], fds[3])
+                    run = self._service, self._command, self._directory, self._environ
+                    keep(*run, fds[0], fds[3], self._handed)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         except OSError:

@@ -3,7 +3,7 @@
 It outlives the daemon, just long enough to leave nothing of them behind.  The daemon forks it early and
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
-    requests  ("start", run, environ, descriptors)  ("signal", run, signum, scope, ends)  ("kill", run)
+    requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
     reports   ("ChildStarted", run, pid)  ("StartFailed", run, errno, what)  ("ChildStopped", run, signum)
               ("ChildEnded", run, status, left)  ("RunGone", run)
 
@@ -31,11 +31,14 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from reloaderd.kernel import frames, libc, proctree
-from reloaderd.kernel.spawn import spawn
+from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
+
+Handed = Sequence[tuple[int, str]]
+"""Descriptors that each run gets, from 3 on in this order, with their names."""
 
 _FAULTS = frozenset(
     (
@@ -61,16 +64,18 @@ def keep(
     environ: Mapping[str, str],
     requests: int,
     reports: int,
+    handed: Handed = (),
 ) -> NoReturn:
     """Be the keeper of `service` until the daemon closes `requests`; then leave nothing and exit.
 
-    To be called in a fresh fork, with all signals blocked; closes every descriptor but 0, 1, 2 and its two.
+    To be called in a fresh fork, with all signals blocked; closes every descriptor but 0, 1, 2, its two and
+    what is `handed` to each run.
     """
     status = EX_SOFTWARE
     try:
         try:
-            _settle(service, requests, reports)
-            Keeper(command, directory, environ, requests, reports).serve()
+            _settle(service, {requests, reports, *(fd for fd, _ in handed)})
+            Keeper(command, directory, environ, requests, reports, handed).serve()
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
@@ -79,13 +84,14 @@ def keep(
         os._exit(status)
 
 
-def _settle(service: str, requests: int, reports: int) -> None:
+def _settle(service: str, kept: Iterable[int]) -> None:
     """Turn a copy of the daemon into a process of its own."""
     gc.freeze()  # so that no collection touches, and thereby copies, pages shared with the daemon
-    low, high = sorted((requests, reports))
-    os.closerange(3, low)
-    os.closerange(low + 1, high)
-    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
     signal.set_wakeup_fd(-1)
     for signum in signal.valid_signals() - _LEFT_ALONE:
         signal.signal(signum, signal.SIG_IGN)
@@ -124,13 +130,25 @@ class Keeper:
     """The keeper's own state: which run, which child, what was asked."""
 
     def __init__(
-        self, command: Sequence[str], directory: str, environ: Mapping[str, str], requests: int, reports: int
+        self,
+        command: Sequence[str],
+        directory: str,
+        environ: Mapping[str, str],
+        requests: int,
+        reports: int,
+        handed: Handed,
     ) -> None:
         self._command = command
         self._directory = directory
         self._environ = environ
         self._requests = requests
         self._reports = reports
+        self._handed = handed
+        self._begin: Begin = by_posix_spawn
+        if handed:
+            from reloaderd.kernel.forking import Forking
+
+            self._begin = Forking(handed)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -162,7 +180,7 @@ class Keeper:
 
     def _obey(self, request: tuple[Any, ...]) -> None:
         match request:
-            case ("start", run, environ, ()):
+            case ("start", run, environ):
                 self._start(run, environ)
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
@@ -179,13 +197,21 @@ class Keeper:
             self._report("StartFailed", run, errno.EBUSY, self._command[0])
             return
         try:
-            pid = spawn(self._command, self._directory, {**self._environ, **environ})
+            pid = spawn(self._command, self._directory, {**self._environ, **environ}, self._begin)
         except OSError as error:
             self._report("StartFailed", run, error.errno, error.filename)
             return
         self._run, self._child, self._group = run, pid, pid
         self._killing = self._ending = False
         self._report("ChildStarted", run, pid)
+
+    def _refresh(self) -> None:
+        """Have nobody refused by what was handed on, whatever a run did to it."""
+        if self._handed:
+            from reloaderd.kernel.sockets import refresh
+
+            for fd, _ in self._handed:
+                refresh(fd)
 
     def _signal(self, signum: int, scope: str, ends: bool) -> None:
         """Signal; if it `ends`, then continue what is stopped there, so that it can act on it.
@@ -240,6 +266,7 @@ class Keeper:
             left = 0 if gone else max(1, len(proctree.descendants(os.getpid())))
             self._report("ChildEnded", self._run, ended, left)
         if gone and self._run is not None:
+            self._refresh()
             self._report("RunGone", self._run)
             self._run, self._group, self._killing = None, 0, False
         elif self._killing:

@@ -16,7 +16,8 @@ Facts
 - In the C locale Python sets LC_CTYPE in its own environment (PEP 538): a child of its would sort and
   print otherwise than without us.
 - Descriptors above 2 are close-on-exec here: Python makes them so, and the keeper closed what it
-  inherited.
+  inherited.  posix_spawn could give some on by file_actions, but not tell the program its own pid, which
+  goes with them: see kernel.forking.
 """
 
 from __future__ import annotations
@@ -24,13 +25,21 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _SEARCH_ON = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT, errno.EACCES)
 )
 
 _SIGNALS = tuple(signal.valid_signals())
+
+Begin = Callable[[str, tuple[str, ...], Mapping[str, str]], int]
+"""Executes the file, with these arguments and this environment: returns the pid or raises OSError."""
+
+
+def by_posix_spawn(file: str, command: tuple[str, ...], environ: Mapping[str, str]) -> int:
+    """The way for a program that gets no descriptors but 0, 1 and 2."""
+    return os.posix_spawn(file, command, environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
 
 
 def given_environment() -> dict[str, str]:
@@ -49,26 +58,28 @@ def given_environment() -> dict[str, str]:
     return environ
 
 
-def spawn(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> int:
+def spawn(
+    command: Sequence[str], directory: str, environ: Mapping[str, str], begin: Begin = by_posix_spawn
+) -> int:
     """Start `command` in `directory` with exactly `environ` (and PWD, which names the directory).
 
     Returns the pid, which is the number of its process group too.  Raises OSError: `filename` is the
-    file or directory at fault.  Descriptors that a run is to be given are a matter for file_actions here.
+    file or directory at fault.
     """
     os.chdir(directory)
     try:
-        return _execute(tuple(command), {**environ, "PWD": directory})
+        return _execute(tuple(command), {**environ, "PWD": directory}, begin)
     except ValueError as error:  # a NUL in an argument, a "=" in a variable's name
         raise OSError(errno.EINVAL, str(error), command[0]) from error
     finally:
         os.chdir("/")
 
 
-def _execute(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
+def _execute(command: tuple[str, ...], environ: Mapping[str, str], begin: Begin) -> int:
     fault = OSError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     for file in candidates(command[0], environ.get("PATH")):
         try:
-            return os.posix_spawn(file, command, environ, setpgroup=0, setsigmask=(), setsigdef=_SIGNALS)
+            return begin(file, command, environ)
         except OSError as error:
             if error.errno not in _SEARCH_ON:
                 raise OSError(error.errno, error.strerror, file) from None

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "loop", "processes"},
+    {"answers", "handover", "loop", "processes"},
     {
         "assembly",
         "config",
@@ -58,6 +58,7 @@ COMMON = {"kernel.frames", "kernel.libc", "kernel.proctree", "kernel.reach", "ke
 """Kernel modules that any other one may use, and that use none."""
 
 SIBLINGS = {
+    "kernel.activation": {"kernel.sockets"},
     "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
@@ -67,7 +68,7 @@ SIBLINGS = {
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
-    "kernel.keeper": {"kernel.spawn"},
+    "kernel.keeper": {"kernel.forking", "kernel.sockets", "kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
@@ -98,6 +99,8 @@ NOT_WHEN_IDLE = {
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
+    *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
+    "reloaderd.kernel.sockets",
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""
@@ -262,7 +265,7 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     tests/daemon asks a running daemon the same; this one says so within the second.
     """
     wanted = [name for name in SOURCES if name and (layer(name) <= 5) and not name.startswith("control")]
-    optional = {"kernel.pyinotify", "kernel.poller", "kernel.sockets"}
+    optional = {"kernel.pyinotify", "kernel.poller"}
     optional |= {
         name
         for name in wanted

@@ -1,0 +1,167 @@
+"""Listening sockets that outlive the servers which they are handed to: opens, recognises and closes them.
+
+Facts
+- A connection is accepted by the kernel when it is in the queue of a listening socket, whoever accepts it
+  later: as long as one descriptor of that socket is open anywhere, nobody is refused (listen(2)).
+- listen(2) cuts the backlog to net.core.somaxconn, and may be called again: a server that says listen(5)
+  makes the queue that short for the next one, too.
+- shutdown(2) of a listening socket ends it for all who have it, until somebody calls listen(2) again;
+  close(2) does not.
+- O_NONBLOCK belongs to the open file description (open(2)), so to all who were handed it.
+- With SO_REUSEADDR connections in TIME_WAIT do not keep an address; another listening socket does
+  (socket(7)).
+- bind(2) of a path makes a file, whose mode is cut by the umask, and fails with EADDRINUSE where any file
+  is.  It stays when the socket is closed; connect(2) says ECONNREFUSED then.  Where the queue is full it says
+  EAGAIN, if it may not wait, and EPROTOTYPE for another type of socket.
+- Connecting to a path takes write permission on the socket (unix(7)).
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from typing import Any
+
+_STREAM = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
+
+
+class Bound:
+    """A descriptor to hand on.  `address` is where it listens, "" where it is nothing that does.
+
+    `name` is what the service manager calls one that was `inherited`.
+    """
+
+    def __init__(self, fd: int, address: str, name: str = "", inherited: bool = False) -> None:
+        self.fd = fd
+        self.address = address
+        self.name = name
+        self.inherited = inherited
+        self._file = None if inherited or not address.startswith("/") else _identity(address)
+
+    def close(self) -> None:
+        """Close it; the file of a socket that was opened here goes, unless another one is there by now."""
+        os.close(self.fd)
+        if self._file is not None and _identity(self.address) == self._file:
+            with suppress(OSError):
+                os.unlink(self.address)
+
+
+def open_at(address: str) -> Bound:
+    """Listen at an address as `values.address` writes them; port 0 becomes the one that was chosen.
+
+    Raises OSError, whose `strerror` says why not.
+    """
+    if address.startswith("/"):
+        _make_way(address)
+        family, where = _socket.AF_UNIX, address
+    else:
+        host, _, port = address.rpartition(":")
+        family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
+        where = (host.strip("[]"), int(port))  # type: ignore[assignment]
+    one = _socket.socket(family, _STREAM)
+    try:
+        if family != _socket.AF_UNIX:
+            one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        one.bind(where)
+        one.listen(_socket.SOMAXCONN)
+        address = address_of(one)
+    except OSError:
+        one.close()
+        raise
+    return Bound(one.detach(), address)
+
+
+def inherit(fd: int, name: str) -> Bound:
+    """What we were started with; from now on close-on-exec.  Raises OSError if there is none."""
+    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    return Bound(fd, address_of_descriptor(fd), name, inherited=True)
+
+
+def address_of_descriptor(fd: int) -> str:
+    """Where the stream socket `fd` listens, or ""."""
+    try:
+        one = _socket.socket(fileno=fd)
+    except OSError:  # no socket
+        return ""
+    try:
+        return address_of(one) if _listens(one) else ""
+    except OSError:
+        return ""
+    finally:
+        one.detach()
+
+
+def address_of(one: Any) -> str:
+    """Where a socket is bound, in the way of `values.address`; "" where that cannot say it."""
+    name = one.getsockname()
+    if one.family == _socket.AF_UNIX:
+        return name if isinstance(name, str) and name.startswith("/") else ""
+    if one.family == _socket.AF_INET6:
+        return f"[{name[0]}]:{name[1]}"
+    return f"{name[0]}:{name[1]}" if one.family == _socket.AF_INET else ""
+
+
+def refresh(fd: int) -> None:
+    """Undo what a server may have done to a socket that the next one gets, too."""
+    try:
+        one = _socket.socket(fileno=fd)
+    except OSError:
+        return
+    try:
+        os.set_blocking(fd, True)
+        if one.type == _socket.SOCK_STREAM and _is_passive(one):
+            one.listen(_socket.SOMAXCONN)
+    except OSError:
+        pass
+    finally:
+        one.detach()
+
+
+def _listens(one: Any) -> bool:
+    return bool(one.type == _socket.SOCK_STREAM and one.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
+
+
+def _is_passive(one: Any) -> bool:
+    """Whether it listens or did: one that was accepted has a peer."""
+    try:
+        one.getpeername()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def _make_way(path: str) -> None:
+    """Remove a socket that nobody listens at any more.  Raises OSError where anything else is."""
+    try:
+        look = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(look.st_mode):
+        kind = "a symlink" if stat.S_ISLNK(look.st_mode) else "a file"
+        kind = "a directory" if stat.S_ISDIR(look.st_mode) else kind
+        raise OSError(errno.EEXIST, f"there is {kind}", path)
+    probe = _socket.socket(_socket.AF_UNIX, _STREAM | _socket.SOCK_NONBLOCK)
+    try:
+        probe.connect(path)
+    except OSError as error:
+        if error.errno != errno.ECONNREFUSED:
+            number = errno.EADDRINUSE if error.errno in (errno.EAGAIN, errno.EPROTOTYPE) else error.errno
+            raise OSError(number, os.strerror(number or 0), path) from None
+    else:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+    finally:
+        probe.close()
+    if _identity(path) == (look.st_dev, look.st_ino):
+        os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        look = os.lstat(path)
+    except OSError:
+        return None
+    return look.st_dev, look.st_ino
