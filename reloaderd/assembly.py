@@ -36,6 +36,8 @@ def check_contradictions(given: Mapping[str, Any]) -> None:
     """Raises ReloaderdError for two options of which one undoes the other."""
     if "quiet" in given and "verbose" in given:
         raise ReloaderdError("-q and -v contradict each other", "leave one of them out")
+    if "warm" in given and "modules" in given:
+        raise ReloaderdError("--warm and --no-modules contradict each other", "leave one of them out")
     if "exact" in given and "modules" in given:
         raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
 

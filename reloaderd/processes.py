@@ -122,7 +122,7 @@ class Processes:
             given = environ.get("PYTHONPATH")
             environ |= self.agents.environ(given, service.roots, follow=service.modules)
         handed: Handed = () if self._handover is None else self._handover.take(service.name)
-        return Child(service.name, service.command, service.chdir, environ, early, handed)
+        return Child(service.name, service.command, service.chdir, environ, early, handed, service.warm)
 
     def _compiler(self, service: ServiceSettings) -> None:
         if service.gate is None:

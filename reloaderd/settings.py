@@ -65,6 +65,7 @@ class ServiceSettings(NamedTuple):
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
     listen: tuple[str, ...] = ()  # addresses: 127.0.0.1:8000, [::1]:8000, or the path of a socket
     skip_unchanged: bool = False
+    warm: bool = False  # runs go on from a copy of an interpreter that has libraries imported
     config: str | None = None
     dry_run: bool = False
 

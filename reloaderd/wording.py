@@ -49,6 +49,7 @@ class Wording:
             "killed": lambda fields: f"killed #{fields.get('run')}: it had not ended in time",
             "armed": _armed,
             "waiting": _waiting,
+            "warm": _warm,
             "held": self._held,
             "configured": self._configured,
             "warning": lambda fields: f"warning: {fields.get('text')}",
@@ -218,6 +219,18 @@ def _ended(fields: Fields) -> str:
     seconds = fields.get("seconds")
     after = f" after {duration(seconds)}" if seconds is not None else ""
     return f"ended #{fields.get('run')}: {how}{after}"
+
+
+def _warm(fields: Fields) -> str:
+    if "reason" in fields:
+        what = "warm restarts are not possible" if fields.get("given_up") else "the next start is a cold one"
+        return f"{what}: {fields['reason']}"
+    text = f"warm: {counted(fields.get('modules', 0), 'module', 'modules')} imported ahead of the next start"
+    left = fields.get("left") or {}
+    if left:
+        name, why = next(iter(left.items()))
+        text += f"; left to it: {name} ({why})" + (f" and {len(left) - 1} more" if len(left) > 1 else "")
+    return text
 
 
 def _armed(fields: Fields) -> str:

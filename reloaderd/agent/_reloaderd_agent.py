@@ -26,6 +26,11 @@ from _reloaderd_follow import Followers  # type: ignore[import-not-found]
 from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
+if "RELOADERD_WARM" in environ:
+    from _reloaderd_warm import join  # type: ignore[import-not-found]
+else:
+    join = None
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +113,27 @@ class Agent:
                 "os.unsetenv": followers.putenv,
             }
         )
+
+    def tell_order(self, order: "Any") -> None:
+        """Have the keeper know what is imported when."""
+
+        def both(handler: "Any", also: "Any") -> "Callable[[tuple[Any, ...]], None]":
+            def handle(args: "tuple[Any, ...]") -> None:
+                if handler is not None:
+                    handler(args)
+                also(args)
+
+            return handle
+
+        handlers = self.handlers
+        for name in ("exec", "open", "socket.bind"):
+            handlers[name] = both(handlers.get(name), lambda args: order.tell())
+        for name in ("os.putenv", "os.unsetenv"):
+            handlers[name] = both(handlers[name], order.set)
+
+    def lacked_module(self, path: str) -> None:
+        """Note where a library that was imported ahead would have found what it did not."""
+        self._name("missing", path, self.missing, MISSING)
 
     def stop(self) -> None:
         """Hear nothing any more."""
@@ -426,11 +452,15 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
+    order, hooked = join(agent, hook) if join is not None else (None, False)
     agent.loaded()
     if not post.send():
         return
     agent.listen(Followers(directory))
-    sys.addaudithook(hook)
+    if order is not None:
+        agent.tell_order(order)
+    if not hooked:
+        sys.addaudithook(hook)
     finder = _Finder()
     bound: Any = type(agent.stop)
     finder.find_spec = bound(sys.audit, _LOOKED_FOR)

@@ -35,12 +35,20 @@ class Post:
 
     def __init__(self, address: str, service: str, run: int) -> None:
         self.address = address
-        self.head = f'{{"service": {quote(service)}, "run": {run}'
+        self.of(service, run)
         self.python = f', "python": {quote(sys.executable or "")}'
         self.pending: list[tuple[str, str]] = []
         self.libraries = 0
         self.room = PACKET
         self.missed = 0
+
+    def of(self, service: str, run: int) -> None:
+        """Whose process it is."""
+        self.head = f'{{"service": {quote(service)}, "run": {run}'
+
+    def object(self, reason: str) -> None:
+        """Say why this run must not go on: it was begun by what does not hold for it."""
+        self.pending.append(("unsound", quote(reason)))
 
     def send(self) -> bool:
         """Send all that is pending, as far as it goes.  False: there is nobody to send to any more."""
@@ -76,6 +84,7 @@ class Post:
     def _message(self, batch: "list[tuple[str, str]]", libraries: int) -> bytes:
         """Moves from `pending` to `batch` what one packet can hold, at least one item if it can at all."""
         parts: dict[str, list[str]] = {"modules": [], "data": [], "own": [], "missing": [], "absent": []}
+        parts["unsound"] = []
         end = f', "libraries": {libraries}}}'
         room = self.room - len(self.head) - len(self.python) - len(end) - 100
         pending, full = self.pending, ""

@@ -22,12 +22,23 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reloaderd.events import ChildEnded, ChildStarted, ChildStopped, Event, KeeperDied, RunGone, StartFailed
+from reloaderd.events import (
+    ChildEnded,
+    ChildStarted,
+    ChildStopped,
+    Event,
+    KeeperDied,
+    RunGone,
+    StartFailed,
+    ZygoteGone,
+    ZygoteReady,
+)
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.keeper import Handed, keep
 
 _EVENTS: dict[str, Any] = {
-    kind.__name__: kind for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone)
+    kind.__name__: kind
+    for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone, ZygoteReady, ZygoteGone)
 }
 
 CLOSE_WAIT = 2.0
@@ -122,6 +133,7 @@ class Child:
         environ: Mapping[str, str],
         early: bool = True,
         handed: Handed = (),
+        warm: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
@@ -133,6 +145,7 @@ class Child:
         self._directory = working_directory() if chdir is None else chdir
         self._environ = dict(environ)
         self._handed = handed
+        self._warm = warm
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
         self._failed: list[Event] = []  # made here, not by the keeper
@@ -169,8 +182,8 @@ class Child:
             events += [_EVENTS[kind](self._service, *fields) for kind, *fields in self._frames.feed(data)]
         return events
 
-    def start(self, run: int, environ: Mapping[str, str]) -> None:
-        """Start the command as `run`, with `environ` added to what every run gets.
+    def start(self, run: int, environ: Mapping[str, str], warm: bool = False) -> None:
+        """Start the command as `run`, with `environ` added to what every run gets; `warm`: of a copy.
 
         Answered by `ChildStarted` or `StartFailed`; a run that failed to start is over.
         """
@@ -180,7 +193,14 @@ class Child:
             except OSError as error:
                 self._fail(StartFailed(self._service, run, error.errno or 0, self._command[0]))
                 return
-        self._ask("start", run, dict(environ))
+        self._ask("resume" if warm else "start", run, dict(environ))
+
+    def prepare(self) -> None:
+        """Have a copy of the command's interpreter ready: answered by `ZygoteReady` or `ZygoteGone`.
+
+        Not answered where all is ready by now.
+        """
+        self._ask("prepare")
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run: `tree`, `group` or `child`.
@@ -222,7 +242,7 @@ class Child:
                 pid = os.fork()
                 if pid == 0:
                     run = self._service, self._command, self._directory, self._environ
-                    keep(*run, fds[0], fds[3], self._handed)
+                    keep(*run, fds[0], fds[3], self._handed, self._warm)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         except OSError:

@@ -4,8 +4,10 @@ It outlives the daemon, just long enough to leave nothing of them behind.  The d
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
     requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
-    reports   ("ChildStarted", run, pid)  ("StartFailed", run, errno, what)  ("ChildStopped", run, signum)
-              ("ChildEnded", run, status, left)  ("RunGone", run)
+              ("resume", run, environ)  ("prepare",)
+    reports   ("ChildStarted", run, pid, warm)  ("StartFailed", run, errno, what)
+              ("ChildStopped", run, signum)  ("ChildEnded", run, status, left)  ("RunGone", run)
+              ("ZygoteReady", modules, left)  ("ZygoteGone", why, final)
 
 Facts
 - prctl(2) PR_SET_CHILD_SUBREAPER: whatever is orphaned below the keeper becomes its child, so that
@@ -32,10 +34,13 @@ import select
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
+
+if TYPE_CHECKING:
+    from reloaderd.kernel.warm import Warm
 
 Handed = Sequence[tuple[int, str]]
 """Descriptors that each run gets, from 3 on in this order, with their names."""
@@ -65,6 +70,7 @@ def keep(
     requests: int,
     reports: int,
     handed: Handed = (),
+    warm: bool = False,
 ) -> NoReturn:
     """Be the keeper of `service` until the daemon closes `requests`; then leave nothing and exit.
 
@@ -75,7 +81,7 @@ def keep(
     try:
         try:
             _settle(service, {requests, reports, *(fd for fd, _ in handed)})
-            Keeper(command, directory, environ, requests, reports, handed).serve()
+            Keeper(command, directory, environ, requests, reports, handed, warm).serve()
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
@@ -137,6 +143,7 @@ class Keeper:
         requests: int,
         reports: int,
         handed: Handed,
+        warm: bool = False,
     ) -> None:
         self._command = command
         self._directory = directory
@@ -149,6 +156,12 @@ class Keeper:
             from reloaderd.kernel.forking import Forking
 
             self._begin = Forking(handed)
+        self._poll = select.poll()
+        self._warm: Warm | None = None
+        if warm:
+            from reloaderd.kernel.warm import Warm
+
+            self._warm = Warm(command, directory, environ, handed, self._report, self._poll)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -163,7 +176,7 @@ class Keeper:
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        poll = select.poll()
+        poll = self._poll
         poll.register(woken, select.POLLIN)  # first: requests are judged by what is true now
         poll.register(self._requests, select.POLLIN)
         while True:
@@ -171,6 +184,8 @@ class Keeper:
                 if fd == woken:
                     os.read(woken, 4096)
                     self._reap()
+                elif fd != self._requests:
+                    self._hear(fd)
                 else:
                     data = os.read(self._requests, 65536)
                     if not data:
@@ -181,7 +196,14 @@ class Keeper:
     def _obey(self, request: tuple[Any, ...]) -> None:
         match request:
             case ("start", run, environ):
+                if self._warm is not None and self._run is None:
+                    self._warm.reset()
                 self._start(run, environ)
+            case ("resume", run, environ):
+                self._resume(run, environ)
+            case ("prepare",):
+                if self._warm is not None:
+                    self._warm.prepare()
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
                     self._signal(signum, scope, ends)
@@ -196,14 +218,38 @@ class Keeper:
         if self._run is not None:
             self._report("StartFailed", run, errno.EBUSY, self._command[0])
             return
+        if self._warm is not None:
+            environ = self._warm.environ(environ)
         try:
             pid = spawn(self._command, self._directory, {**self._environ, **environ}, self._begin)
         except OSError as error:
             self._report("StartFailed", run, error.errno, error.filename)
             return
+        self._began(run, pid, False)
+
+    def _began(self, run: int, pid: int, warm: bool) -> None:
         self._run, self._child, self._group = run, pid, pid
         self._killing = self._ending = False
-        self._report("ChildStarted", run, pid)
+        self._report("ChildStarted", run, pid, warm)
+
+    def _resume(self, run: int, environ: Mapping[str, str]) -> None:
+        """Start a run as a copy, or where there is none as any other."""
+        pid = self._warm.start(environ) if self._warm is not None and self._run is None else 0
+        if pid:
+            self._began(run, pid, True)
+        else:
+            self._start(run, environ)
+
+    def _hear(self, fd: int) -> None:
+        """A copy said something: it may be known from now on as one that is not the run's."""
+        if self._warm is not None and self._warm.owns(fd):
+            self._warm.read(fd)
+            self._reap()
+
+    @property
+    def _spared(self) -> set[int]:
+        """Our children that are not the run's."""
+        return self._warm.pids if self._warm is not None else set()
 
     def _refresh(self) -> None:
         """Have nobody refused by what was handed on, whatever a run did to it."""
@@ -221,7 +267,7 @@ class Keeper:
         """
         self._ending = self._ending or ends
         if scope == "tree":
-            told = proctree.signal_tree(signum)
+            told = proctree.signal_tree(signum, self._spared)
             if ends:
                 proctree.continue_stopped(told)
         elif scope == "group":
@@ -230,7 +276,7 @@ class Keeper:
             else:
                 proctree.signal_group(self._group, signum)
             if ends:
-                proctree.continue_stopped(proctree.descendants(os.getpid()), self._group)
+                proctree.continue_stopped(proctree.descendants(os.getpid(), self._spared), self._group)
         elif self._child:
             _pass_over_gone(os.kill, self._child, signum)
             stat = proctree.read_stat(self._child)
@@ -241,7 +287,7 @@ class Keeper:
         """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""
         if self._child:
             _pass_over_gone(os.killpg, self._group, signal.SIGKILL)
-        proctree.kill_descendants()
+        proctree.kill_descendants(self._spared)
 
     def _reap(self) -> None:
         """Take in what ended or stopped; only what concerns the child and the run's end is reported."""
@@ -253,8 +299,10 @@ class Keeper:
                 gone = True
                 break
             if pid == 0:
-                gone = False
+                gone = self._warm is not None and self._warm.are_all()
                 break
+            if self._warm is not None and self._warm.ended(pid, status):
+                continue
             if pid == self._child and os.WIFSTOPPED(status):
                 self._report("ChildStopped", self._run, os.WSTOPSIG(status))
                 if self._ending:
@@ -263,7 +311,7 @@ class Keeper:
             elif pid == self._child:
                 ended, self._child = os.waitstatus_to_exitcode(status), 0
         if ended is not None:
-            left = 0 if gone else max(1, len(proctree.descendants(os.getpid())))
+            left = 0 if gone else max(1, len(proctree.descendants(os.getpid(), self._spared)))
             self._report("ChildEnded", self._run, ended, left)
         if gone and self._run is not None:
             self._refresh()

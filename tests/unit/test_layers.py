@@ -68,7 +68,8 @@ SIBLINGS = {
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
-    "kernel.keeper": {"kernel.forking", "kernel.sockets", "kernel.spawn"},
+    "kernel.warm": {"kernel.spawn"},
+    "kernel.keeper": {"kernel.warm", "kernel.forking", "kernel.sockets", "kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
@@ -83,7 +84,7 @@ SIBLINGS = {
 
 OF_EVERY_PYTHON = {
     *("os", "posix", "sys", "time"),
-    *("_json", "_socket"),
+    *("_json", "_signal", "_socket", "gc"),
 }
 """What the agent may import: it is loaded by then in every Python, but for the last two, which are in C."""
 
@@ -98,6 +99,7 @@ NOT_WHEN_IDLE = {
         "reloaderd.excerpt",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
+    *("reloaderd.core.warm", "reloaderd.kernel.warm"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
     "reloaderd.kernel.sockets",

@@ -1,0 +1,237 @@
+"""Imports the libraries of a program ahead of it, and finds those that must be left to the program.
+
+Left to it is what cannot be imported here as it would be there, and what leaves more behind than modules: a
+thread, a descriptor, a child, a handler, a line of output, a variable, something read of the person's files.
+What was imported already cannot be taken back: the process ends, and another one begins without those.
+
+Facts
+- A module is marked `_initializing` in its __spec__ while its code runs: those that import what cannot be
+  imported are found by that, however their code goes on after the ImportError.
+- os.environ looks up each key in `_data`, a dict of bytes, which os.environb shares.
+- The audit events of what a process does to others and to the outside are in the table of sys.audit.
+"""
+
+import sys
+from os import environ, fsdecode
+from posix import getpid
+
+from _reloaderd_order import BUILT_IN, directory_of, names_of, where  # type: ignore[import-not-found]
+from _reloaderd_paths import absolute, text  # type: ignore[import-not-found]
+from _reloaderd_traces import Traces  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+NEVER = frozenset(["gevent", "eventlet"])
+"""What changes the standard library below those that have imported it already."""
+
+ANYBODYS = ("/proc/", "/dev/", "/sys/", "/etc/", "/usr/", "/lib", "/run/", "/var/lib/", "/opt/")
+"""Directories whose files are no more the person's than those of libraries."""
+
+_getframe = sys._getframe
+_LISTING = ("<frozen importlib._bootstrap_external>", "<frozen zipimport>")
+
+
+class Guard:
+    """The first of sys.meta_path."""
+
+    def __init__(self, ahead: "Ahead") -> None:
+        self.ahead = ahead
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        """What the others find, if the program found it there, too."""
+        return self.ahead.find(name, path, target)
+
+
+class Variables(dict):  # type: ignore[type-arg]
+    """The data of os.environ, which tells what is looked up."""
+
+    ahead: "Ahead"
+
+    def __getitem__(self, key: bytes) -> "Any":
+        self.ahead.read(key)
+        return dict.__getitem__(self, key)
+
+
+class Ahead:
+    """One attempt to import what is planned.  `blamed` says of each module why it is to be left."""
+
+    def __init__(self, plan: "Any", agent: "Any", channel: int, target: "Iterable[str]") -> None:
+        """`channel` is the descriptor to the keeper, `target` what `python -m` is to run."""
+        self.plan = plan
+        self.places = agent.places
+        self.heard = agent.handlers
+        self.never = NEVER.union(target)
+        self.blamed: dict[str, str] = {}
+        self.missing: set[str] = set()
+        self.files: dict[str, str] = {}  # of the modules imported here
+        self.asked: set[str] = set()
+        self.variables: dict[str, str | None] = {}  # what was looked up, and what was found
+        self.threaded: list[str] = []
+        self.guard = Guard(self)
+        self.traces = Traces(self, channel)
+        self.process = getpid()
+        self.looking = False
+
+    def run(self) -> None:
+        """Import what is planned, as far as it goes."""
+        self.listen()
+        self.traces.hold_output()
+        sys.meta_path.insert(0, self.guard)
+        plain = environ._data  # type: ignore[attr-defined]
+        variables = Variables(plain)
+        variables.ahead = self
+        environ._data = variables  # type: ignore[attr-defined]
+        try:
+            self.traces.begin()
+            for name in self.plan.modules:
+                if name not in sys.modules and not self.is_left(name):
+                    self.take(name)
+            self.traces.conclude()
+        finally:
+            plain.clear()
+            plain.update(dict.items(variables))
+            environ._data = plain  # type: ignore[attr-defined]
+            sys.meta_path.remove(self.guard)
+            self.traces.release_output()
+            self.heard.clear()
+
+    def listen(self) -> None:
+        """Hear what is done that a run would have to do by itself."""
+        said = {
+            "os.chdir": "it changes the working directory",
+            "socket.__new__": "it opens a socket",
+            "subprocess.Popen": "it starts a process",
+            "os.posix_spawn": "it starts a process",
+            "os.system": "it starts a process",
+            "os.fork": "it forks",
+            "os.forkpty": "it forks",
+            "os.exec": "it executes a program",
+            "sys.addaudithook": "it hears of what the interpreter does",
+            "signal.pthread_kill": "it sends a signal",
+            "os.kill": "it sends a signal",
+        }
+        for event, reason in said.items():
+            self.heard[event] = lambda args, reason=reason: self.notice(reason)
+        self.heard.update({"open": self.opened, "os.listdir": self.listed, "os.scandir": self.listed})
+        self.heard.update({"os.putenv": self.putenv, "os.unsetenv": self.putenv})
+
+    def take(self, name: str) -> None:
+        """Import one module, and with it what it imports."""
+        self.asked.clear()
+        try:
+            __import__(name)
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+            failed = [one for one in self.asked if one not in sys.modules]
+            self.blame(failed or [name], f"it cannot be imported ahead: {reason}")
+        self.traces.check()
+        self.traces.compare([one for one in self.asked if one in sys.modules] or [name])
+
+    def is_left(self, name: str) -> bool:
+        """Whether a module, or a package that it is in, is left to the program."""
+        parts = name.split(".")
+        if parts[0] in self.never or name in self.never:
+            return True
+        return any(".".join(parts[:end]) in self.plan.left for end in range(1, len(parts) + 1))
+
+    def find(self, name: str, path: "Any", target: "Any") -> "Any":
+        """What is imported where, for the guard; raises ImportError for what is left to the program."""
+        self.traces.check()
+        spec = self.ask_the_others(name, path, target)
+        wanted = self.plan.modules.get(name)
+        if self.is_left(name):
+            reason = "it imports " + name
+        elif spec is None:
+            if wanted is None and ("." in name or not self.of_the_person(name)):
+                self.missing.update([] if "." in name else [name])
+                return None
+            reason = f"it imports {name}, which is not found ahead of the program"
+        elif wanted is None and where(spec) != BUILT_IN:
+            reason = f"it imports {name}, which the program does not"
+        elif wanted is not None and where(spec) != wanted:
+            reason = f"{name} is another one ahead of the program"
+        else:
+            self.asked.add(name)
+            if wanted is not None and wanted[:1] == "/":
+                self.files[name] = wanted
+            return spec
+        self.blame([*self.importing(), name], reason)
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def ask_the_others(self, name: str, path: "Any", target: "Any") -> "Any":
+        for finder in sys.meta_path[:]:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is not self.guard and find_spec is not None:
+                spec = find_spec(name, path, target)
+                if spec is not None:
+                    return spec
+        return None
+
+    def of_the_person(self, name: str) -> bool:
+        self.looking = True
+        try:
+            return bool(self.plan.holds(name))
+        finally:
+            self.looking = False
+
+    # Whose fault it is
+
+    def importing(self) -> "list[str]":
+        """The modules whose code is running."""
+        found = []
+        for name, module in list(sys.modules.items()):
+            if getattr(names_of(module).get("__spec__"), "_initializing", False):
+                found.append(name)
+        return [name for name in found if name in self.plan.modules]
+
+    def notice(self, reason: str) -> None:
+        """What is being imported does something that a run has to do by itself."""
+        if not self.looking and getpid() == self.process:
+            self.blame(self.importing(), reason)
+
+    def blame(self, names: "Iterable[str]", reason: str) -> None:
+        """Leave these modules to the program."""
+        for name in names:
+            if name in self.plan.modules:
+                self.blamed.setdefault(name, reason)
+
+    # What the interpreter tells of
+
+    def opened(self, args: "tuple[Any, ...]") -> None:
+        """open(path, mode, flags)."""
+        path = text(args[0])
+        if path is None or ".pyc" in path:
+            return
+        writing = args[2] & 3
+        path = absolute(path)
+        if path.startswith("/dev/") or (not writing and path.startswith(ANYBODYS)):
+            return
+        if writing or not self.places.directory(path.rpartition("/")[0])[1]:
+            self.notice(f"it {'writes' if writing else 'reads'} {path}")
+
+    def listed(self, args: "tuple[Any, ...]") -> None:
+        """os.listdir(path), os.scandir(path)."""
+        if _getframe(2).f_code.co_filename in _LISTING:
+            return
+        path = text(args[0] if args[0] is not None else ".")
+        if path is None:
+            return
+        path = directory_of(path)
+        if not path.startswith(ANYBODYS) and not self.places.directory(path)[1]:
+            self.notice(f"it lists {path}")
+
+    def putenv(self, args: "tuple[Any, ...]") -> None:
+        """os.putenv(key, value), os.unsetenv(key)."""
+        self.notice(f"it sets {fsdecode(args[0])}")
+
+    def read(self, key: bytes) -> None:
+        """A variable is looked up."""
+        name = fsdecode(key)
+        if name in self.plan.variables:
+            self.notice(f"it looks at {name}, which the program sets")
+        if name not in self.variables:
+            value = dict.get(environ._data, key)  # type: ignore[attr-defined]
+            self.variables[name] = None if value is None else fsdecode(value)

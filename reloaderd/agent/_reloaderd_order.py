@@ -1,0 +1,177 @@
+"""Tells the keeper in which order a process imports libraries, and what it makes of its environment.
+
+    +name<TAB>where it is from      >directory of sys.path, one of no libraries      =variable that it sets
+
+Facts
+- importlib puts a module into sys.modules before its code runs, and anew, at the end, when that is done.  One
+  that is put there under another's name has a __spec__ of its own name.
+- A lazy module (importlib.util.LazyLoader) is loaded by a look at any of its attributes, but not by one that
+  passes over its own __getattribute__.
+"""
+
+import sys
+from os import fsdecode, fsencode
+from posix import O_APPEND, O_CLOEXEC, O_RDONLY, O_WRONLY, close, getpid, lstat, read, write
+from posix import open as posix_open
+from time import monotonic
+
+from _reloaderd_paths import absolute  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+PACE = 0.005
+"""Seconds between two writes to the file of the order: so they cost a run 0.3 % of its time at most."""
+
+BUILT_IN, NAMESPACE, MADE = "built-in", "namespace", "made"
+"""Where a module is from that is from no file."""
+
+NATIVE: "tuple[str, ...]" = (
+    *("OMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "KMP_", "NUMEXPR_", "VECLIB_", "CUDA_", "NVIDIA_"),
+    *("TF_", "TORCH_", "PYTORCH_", "XLA_", "GRPC_", "MALLOC_", "LD_", "LC_", "LANG", "TZ", "GLIBC_", "SSL_"),
+)
+"""How variables begin that libraries in C read when they are loaded, which nothing tells of."""
+
+_OF_NAMESPACES = ("NoneType", "NamespaceLoader", "_NamespaceLoader")
+_NOT_IN_A_LINE = frozenset("\n\t")
+_MODULE = type(sys)
+
+
+def names_of(module: object) -> "dict[str, Any]":
+    """What a module holds by name; nothing where it is none."""
+    if not issubclass(type(module), _MODULE):
+        return {}
+    return _MODULE.__getattribute__(module, "__dict__")  # type: ignore[no-any-return]
+
+
+def where(spec: "Any") -> str:
+    """Where a module is from: a file, or one of the words above."""
+    loader = spec.loader
+    name = loader.__name__ if isinstance(loader, type) else type(loader).__name__
+    if name in ("BuiltinImporter", "FrozenImporter"):
+        return BUILT_IN
+    if spec.has_location and type(spec.origin) is str:
+        return spec.origin
+    if spec.submodule_search_locations is not None and name in _OF_NAMESPACES:
+        return NAMESPACE
+    return MADE
+
+
+def is_native(origin: str) -> bool:
+    """Whether it is written in C, and not the standard library's."""
+    return origin[-3:] == ".so" and "/lib-dynload/" not in origin
+
+
+class Order:
+    """What was told by this process.
+
+    `seen` has the variables that were looked up for it before, and their values then.
+    """
+
+    def __init__(self, path: str, agent: "Any") -> None:
+        self.path = path
+        self.places = agent.places
+        self.post = agent.post
+        self.process = getpid()
+        self.modules = set(sys.modules)
+        self.directories: set[str] = set()
+        self.variables: set[str] = set()
+        self.seen: dict[str, str | None] = {}
+        self.native = False  # libraries in C were loaded before
+        self.lines: list[str] = []
+        self.told = 0.0
+
+    def know(
+        self, modules: "Iterable[str]", directories: "Iterable[str]", variables: "Iterable[str]"
+    ) -> None:
+        """All of this was told before."""
+        self.modules.update(modules)
+        self.directories.update(directories)
+        self.variables.update(variables)
+
+    def tell(self) -> None:
+        """Tell what is new, unless something was told just now."""
+        now = monotonic()
+        if now - self.told < PACE or getpid() != self.process:
+            return
+        self.told = now
+        self.look()
+        if self.lines:
+            lines, self.lines = self.lines, []
+            append(self.path, lines)
+
+    def set(self, args: "tuple[Any, ...]") -> None:
+        """os.putenv(key, value), os.unsetenv(key): the program is about to set or to remove a variable."""
+        name = fsdecode(args[0])
+        if name in self.variables or getpid() != self.process or not _NOT_IN_A_LINE.isdisjoint(name):
+            return
+        value = fsdecode(args[1]) if len(args) > 1 else None
+        if self.seen.get(name, value) != value or (self.native and name.startswith(NATIVE)):
+            self.post.object(f"it sets {name}, which libraries look at that were imported ahead of it")
+        self.variables.add(name)
+        self.look()
+        self.lines.append("=" + name)
+
+    def look(self) -> None:
+        """Put on the list what is new."""
+        for name in [name for name in list(sys.modules) if name not in self.modules]:
+            self.modules.add(name)
+            spec = names_of(sys.modules.get(name)).get("__spec__")
+            if spec is None or getattr(spec, "name", None) != name:
+                continue
+            origin = where(spec)
+            if self.is_library(spec, origin) and _NOT_IN_A_LINE.isdisjoint(name + origin):
+                self.lines.append(f"+{name}\t{origin}")
+        for place in sys.path[:]:
+            path = directory_of(place) if type(place) is str else ""
+            if path[:1] == "/" and path not in self.directories and _NOT_IN_A_LINE.isdisjoint(path):
+                self.directories.add(path)
+                if not self.places.directory(path)[1]:
+                    self.lines.append(">" + path)
+
+    def is_library(self, spec: "Any", origin: str) -> bool:
+        """Whether a module is of the standard library or of site-packages."""
+        if origin == NAMESPACE:
+            return all(self.places.directory(directory_of(one))[1] for one in spec.submodule_search_locations)
+        if origin[:1] == "/":
+            return bool(self.places.directory(origin.rpartition("/")[0])[1])
+        return bool(origin)
+
+
+def append(path: str, lines: "list[str]") -> None:
+    """Add lines to a file."""
+    number = posix_open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+    try:
+        write(number, fsencode("".join([line + "\n" for line in lines])))
+    finally:
+        close(number)
+
+
+def content(path: str) -> bytes:
+    """What a file holds."""
+    number = posix_open(path, O_RDONLY | O_CLOEXEC)
+    try:
+        data = b""
+        while True:
+            more = read(number, 1 << 16)
+            if not more:
+                return data
+            data += more
+    finally:
+        close(number)
+
+
+def directory_of(place: str) -> str:
+    """The directory that an item of sys.path stands for."""
+    return absolute(place or ".").rstrip("/")  # type: ignore[no-any-return]
+
+
+def stamp(path: str) -> "tuple[int, ...]":
+    """What tells one state of a file or directory from another; nothing where it cannot be looked at."""
+    try:
+        state = lstat(path)
+    except OSError:
+        return ()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
