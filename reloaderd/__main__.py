@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from reloaderd.errors import ReloaderdError
 
 if TYPE_CHECKING:
-    from reloaderd.settings import ConfigSettings, Settings
+    from reloaderd.console import Console
+    from reloaderd.journaling import JournalConsole
+    from reloaderd.servicemanager import ServiceManager
+    from reloaderd.settings import ConfigSettings, ConsoleSettings, Settings
 
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
@@ -49,14 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Does not return when reloaderd is to die of the signal that ended it.
     """
     signum = 0
+    manager = _service_manager()
     try:
-        status, signum = _run(sys.argv[1:] if argv is None else argv)
+        status, signum = _run(sys.argv[1:] if argv is None else argv, manager)
     except ReloaderdError as error:
-        status = _complain(error)
+        status = _complain(error, manager)
     except KeyboardInterrupt:
         status, signum = 130, 2  # SIGINT, before the loop answers to it
     except Exception:
-        status = _confess()
+        status = _confess(manager)
+    if manager is not None:
+        manager.close()
     if signum:
         from reloaderd.kernel.signals import die_of
 
@@ -64,7 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(argv: Sequence[str]) -> tuple[int, int]:
+def _service_manager() -> ServiceManager | None:
+    """The one that started us, if it wants to be told."""
+    from os import environ
+
+    if "NOTIFY_SOCKET" not in environ:
+        return None
+    from reloaderd.servicemanager import ServiceManager
+
+    return ServiceManager.of(environ)
+
+
+def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]:
     """The exit status, and the signal to die of instead or 0."""
     _occupy_standard_descriptors()
     from reloaderd import cli
@@ -79,16 +96,36 @@ def _run(argv: Sequence[str]) -> tuple[int, int]:
         return _say(*visit(wanted)), 0
     del cli
     _forget(NEEDED_ONCE)
-    from reloaderd.console import Console
     from reloaderd.loop import run
 
     config = wanted.config
-    console = Console(wanted.console, named=config is not None)
+    console = _console(wanted.console, named=config is not None)
     if config is None:
-        status, signum = run(wanted, console)
+        status, signum = run(wanted, console, None, manager)
     else:
-        status, signum = run(wanted, console, lambda: _read_again(config))
+        status, signum = run(wanted, console, lambda: _read_again(config), manager)
     return status, signum
+
+
+def _console(settings: ConsoleSettings, named: bool) -> Console | JournalConsole:
+    if settings.log_format == "journal" or (settings.log_format == "auto" and _in_the_journal()):
+        from reloaderd.journaling import JournalConsole
+
+        return JournalConsole(settings, named=named)
+    from reloaderd.console import Console
+
+    return Console(settings, named=named)
+
+
+def _in_the_journal() -> bool:
+    """Whether stderr is a stream to the journal."""
+    from os import environ
+
+    if "JOURNAL_STREAM" not in environ:
+        return False
+    from reloaderd.kernel.journal import is_journal
+
+    return is_journal(environ["JOURNAL_STREAM"])
 
 
 def _read_again(config: ConfigSettings) -> Settings:
@@ -151,16 +188,22 @@ def _forget_output() -> None:
     os.close(null)
 
 
-def _complain(error: ReloaderdError) -> int:
-    from reloaderd.console import escaped
+def _complain(error: ReloaderdError, manager: ServiceManager | None) -> int:
+    from reloaderd.core.escaping import escaped
+
+    if manager is not None:
+        manager.complain(error.lines)
 
     for line in error.lines:
         _print_error(escaped(f"reloaderd: {line}"))
     return error.exit_code
 
 
-def _confess() -> int:
+def _confess(manager: ServiceManager | None) -> int:
     import traceback
+
+    if manager is not None:
+        manager.complain(["a bug in reloaderd: the journal has more"])
 
     _print_error(traceback.format_exc().rstrip("\n"))
     _print_error("reloaderd: this is a bug in reloaderd: please report it with the lines above")
@@ -170,6 +213,10 @@ def _confess() -> int:
 def _print_error(text: str) -> None:
     if sys.stderr is None:  # it was closed when we were started; print would take stdout then
         return
+    if _in_the_journal():
+        from reloaderd.kernel.journal import ERROR, prefixed
+
+        text = prefixed(text, ERROR)
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # its reader has gone: nobody to tell

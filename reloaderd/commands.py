@@ -184,6 +184,17 @@ class Report(NamedTuple):
     fields: Mapping[str, Any]
 
 
+class Notify(NamedTuple):
+    """Tell the service manager (sd_notify(3)); the `descriptors` go with it."""
+
+    variables: Mapping[str, str]
+    descriptors: Sequence[int] = ()
+
+
+class MakePulse(NamedTuple):
+    """Make a change that the source has to tell of, and that concerns no service: answered by `PulseMade`."""
+
+
 class Quit(NamedTuple):
     """End reloaderd: by its own signal `signum`, or where that is 0 with `status`."""
 
@@ -214,5 +225,7 @@ Command = (
     | ReclaimTerminal
     | StopSelf
     | Report
+    | Notify
+    | MakePulse
     | Quit
 )

@@ -13,13 +13,13 @@ patience.  A line that finds no room is dropped, and the next one that does says
 from __future__ import annotations
 
 import os
-import re
 import select
 import stat
 import time
 from collections.abc import Callable
 
 from reloaderd.commands import Report
+from reloaderd.core.escaping import escaped
 from reloaderd.settings import ConsoleSettings
 from reloaderd.wording import Fields, Wording, is_fault, working_directory
 
@@ -39,24 +39,6 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 BELL = b"\a"
 
 _TAG, _RESET = "\x1b[36m", "\x1b[0m"
-
-# C0, DEL, C1; line and paragraph separators; bidirectional controls, which reorder the rest of the
-# line (Unicode TR 36, 2.5); surrogates, which stand for the bytes of a name that is not UTF-8
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def escaped(text: str) -> str:
-    """The text without anything that a terminal obeys: `\\x1b`, `\\u202e`, a foreign byte as `\\xff`."""
-    return _UNSAFE.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    char = match[0]
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape (PEP 383): the byte itself
-        return f"\\x{code - 0xDC00:02x}"
-    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 class Console:

@@ -380,6 +380,17 @@ class ConfigRead(NamedTuple):
     faults: Sequence[str] = ()
 
 
+class PulseMade(NamedTuple):
+    """A `MakePulse` was carried out: the source will tell of it under `watch`.
+
+    It may be `late` by so many seconds.  With -1 there is no place for it, and `trouble` says why.
+    """
+
+    watch: int
+    late: float = 0.0
+    trouble: str = ""
+
+
 class SignalArrived(NamedTuple):
     """reloaderd itself was sent `signum`."""
 
@@ -418,6 +429,7 @@ Event = (
     | ZygoteGone
     | KeeperDied
     | ConfigRead
+    | PulseMade
     | SignalArrived
     | TerminalClosed
 )

@@ -6,13 +6,17 @@ Rules:
 - What we were started with goes to the service that names its address; else to the one of its name; else to
   the only service.  What nobody wants at the start is closed.
 - A configuration with an address that cannot be had is not taken.
+- The service manager is given each socket that was opened here, to keep it while reloaderd itself is started
+  again: it comes back among those that we are started with.  One that nobody names any more is taken out.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from reloaderd.commands import Report
 from reloaderd.errors import ReloaderdError
@@ -27,16 +31,35 @@ MENDS = {
     errno.ENOENT: "create the directory first",
 }
 
+STORED = re.compile(r"[^:+]*\+[0-9]+")
+"""The names under which the service manager keeps ours; no NAME of a service has a +.  Each is another, as
+all of one name are taken out together (sd_notify(3))."""
+
+Say = Callable[[Mapping[str, str], Sequence[int]], object]
 Handed = Sequence[tuple[int, str]]
-Key = tuple[str, str, int]
+
+
+class Key(NamedTuple):
+    """What is opened once: an address, or port 0 as it stands with one service at this place of its list."""
+
+    address: str
+    service: str = ""
+    at: int = 0
 
 
 class Handover:
     """All of them, by service.  `tell` is told where something listens."""
 
-    def __init__(self, tell: Callable[[Report], None], inherited: Sequence[Bound] = ()) -> None:
+    def __init__(
+        self, tell: Callable[[Report], None], inherited: Sequence[Bound] = (), say: Say | None = None
+    ) -> None:
         self._tell = tell
-        self._inherited = list(inherited)
+        self._say = say
+        self._stored = [one for one in inherited if STORED.fullmatch(one.name)]
+        self._inherited = [one for one in inherited if one not in self._stored]
+        for one in self._stored:
+            one.own()
+        self._stays = say is not None and os.environ.get("FDSTORE", "0") != "0"
         self._opened: dict[Key, Bound] = {}
         self._plan: dict[str, list[Bound]] = {}  # what the services get that are wanted by now
         self._given: dict[str, list[Bound]] = {}  # what those got that are there
@@ -45,7 +68,7 @@ class Handover:
     def close(self) -> None:
         """Close all."""
         for one in (*self._opened.values(), *self._inherited):
-            one.close()
+            one.close(stays=self._stays)
         self._opened.clear()
         self._inherited.clear()
 
@@ -54,22 +77,56 @@ class Handover:
         services = [one for one in services if not one.dry_run]
         first = not self._plan and not self._given
         plan, rest = share(self._inherited, services)
-        opened: dict[Key, Bound] = {}
-        for service in services:
-            for at, address in enumerate(service.listen):
-                if plan[service.name][at] is None:
-                    key = (service.name, address, at) if is_any_port(address) else ("", address, 0)
-                    try:
-                        one = self._opened.get(key) or opened.get(key) or sockets.open_at(address)
-                    except OSError as error:
-                        for made in opened.values():
-                            made.close()
-                        raise _refusal(address, error) from None
-                    plan[service.name][at] = opened[key] = one
-        self._opened |= opened
-        self._plan = {name: [one for one in some if one is not None] for name, some in plan.items()}
+        keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
+        self._open([key for key in keys if key not in self._opened])
+        for one in self._stored:
+            self._forget(one)
+        self._stored.clear()
+        self._plan = {
+            name: [self._opened[one] if isinstance(one, Key) else one for one in some]
+            for name, some in plan.items()
+        }
         if first:
             self._refuse(rest)
+
+    def _open(self, keys: Iterable[Key]) -> None:
+        opened: dict[Key, Bound] = {}
+        for key in keys:
+            try:
+                opened[key] = self._come_back(key) or sockets.open_at(key.address)
+            except OSError as error:
+                for one in opened.values():
+                    one.close(stays=bool(one.name))
+                raise _refusal(key.address, error) from None
+        self._opened |= opened
+        for key, one in opened.items():
+            if not one.name:
+                self._keep(key, one)
+
+    # What the service manager keeps
+
+    def _come_back(self, key: Key) -> Bound | None:
+        for one in self._stored:
+            same = one.address == key.address
+            if key.service and one.name.partition("+")[0] == key.service:  # the port that was found for it
+                same = one.address.rpartition(":")[0] == key.address.rpartition(":")[0]
+            if same and not one.deaf:
+                self._stored.remove(one)
+                return one
+        return None
+
+    def _keep(self, key: Key, one: Bound) -> None:
+        if self._say is not None:
+            one.name = f"{key.service}+{os.fstat(one.fd).st_ino}"
+            # FDPOLL: one that a server has shut down would be thrown away, and comes to life again here
+            self._say({"FDSTORE": "1", "FDNAME": one.name, "FDPOLL": "0"}, [one.fd])
+
+    def _forget(self, one: Bound) -> None:
+        if self._say is not None and STORED.fullmatch(one.name):
+            self._say({"FDSTOREREMOVE": "1", "FDNAME": one.name}, [])
+        one.close()
+
+    # The services
 
     def take(self, name: str) -> Handed:
         """What the service begins to use: descriptors and their names."""
@@ -79,7 +136,7 @@ class Handover:
                 fields = {"address": one.address, "inherited": one.inherited}
                 self._tell(Report("listening", name, fields))
             self._told.add(one.fd)
-        return [(one.fd, one.name or name) for one in some]
+        return [(one.fd, name if STORED.fullmatch(one.name) else one.name or name) for one in some]
 
     def release(self, name: str) -> None:
         """The service is gone: close what no other one names, and what none that is still there uses."""
@@ -89,7 +146,7 @@ class Handover:
             if one.fd not in used:
                 del self._opened[key]
                 self._told.discard(one.fd)
-                one.close()
+                self._forget(one)
 
     def _refuse(self, rest: Iterable[Bound]) -> None:
         for one in rest:
@@ -102,14 +159,17 @@ class Handover:
 
 def share(
     inherited: Sequence[Bound], services: Sequence[ServiceSettings]
-) -> tuple[dict[str, list[Bound | None]], list[Bound]]:
-    """For each service what it gets of these, in the order of its addresses (None where that is to be opened)
+) -> tuple[dict[str, list[Bound | Key]], list[Bound]]:
+    """For each service what it gets of these, in the order of its addresses (a Key where it is to be opened)
     and then what else goes to it; and what goes to none.
     """
     rest = list(inherited)
-    plan: dict[str, list[Bound | None]] = {}
+    plan: dict[str, list[Bound | Key]] = {}
     for service in services:
-        plan[service.name] = [_pick(rest, address) for address in service.listen]
+        plan[service.name] = [
+            _pick(rest, address) or (Key(address, service.name, at) if is_any_port(address) else Key(address))
+            for at, address in enumerate(service.listen)
+        ]
     for one in [*rest]:
         name = one.name if one.name in plan else services[0].name if len(services) == 1 else None
         if name is not None:

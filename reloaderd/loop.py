@@ -16,7 +16,7 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from signal import SIGCHLD, SIGCONT
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reloaderd import commands as do
 from reloaderd.answers import ANSWERS
@@ -41,23 +41,32 @@ from reloaderd.kernel.terminal import Terminal, TerminalGone
 from reloaderd.processes import Processes, Tell
 from reloaderd.settings import Settings
 
+if TYPE_CHECKING:
+    from reloaderd.core.manager import Managed
+    from reloaderd.servicemanager import ServiceManager
+
 ReadAgain = Callable[[], Settings]
 
 
-def run(settings: Settings, console: Any, read_again: ReadAgain | None = None) -> tuple[int, int]:
+def run(
+    settings: Settings,
+    console: Any,
+    read_again: ReadAgain | None = None,
+    manager: ServiceManager | None = None,
+) -> tuple[int, int]:
     """Watch and supervise until the end: the exit status, and the signal to die of instead (or 0).
 
-    `console` has `report(Report)`; `read_again` reads the configuration file, if there is one.  Raises
-    ReloaderdError where the machine refuses what is needed.
+    `console` has `report(Report)`; `read_again` reads the configuration file and `manager` is the service
+    manager, if there is one.  Raises ReloaderdError where the machine refuses what is needed.
     """
     ready = False
     try:
-        with Processes(console.report) as processes:
+        with Processes(console.report, manager) as processes:
             processes.start(settings.services)
             with (
                 Signals() as signals,
                 Terminal() as terminal,
-                Loop(settings, processes, signals, terminal, console.report, read_again) as loop,
+                Loop(settings, processes, signals, terminal, console.report, read_again, manager) as loop,
             ):
                 ready = True
                 return loop.run()
@@ -80,12 +89,14 @@ class Loop:
         terminal: Terminal,
         tell: Tell,
         read_again: ReadAgain | None,
+        manager: ServiceManager | None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._children = processes.children
         self._compilers = processes.compilers
         self._read_again = read_again
+        self._manager = manager
         self._signals = signals
         self._terminal = terminal
         self._tell = tell
@@ -94,6 +105,7 @@ class Loop:
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
+        self._engine: Engine | Managed
         self._mounts = Mounts()
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
@@ -109,7 +121,8 @@ class Loop:
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
-        self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
+        engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
+        self._engine = engine if self._manager is None else self._manager.before(engine)
         self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()
@@ -125,6 +138,7 @@ class Loop:
         # the agents come before the source: a child tells what it opens before it does anything to it
         self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
         self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
+        self._adapters += [self._manager] if self._manager is not None else []
 
     def _wait(self) -> None:
         now = time.monotonic()
@@ -264,6 +278,17 @@ class Loop:
         self._signals.stop_self()
         return ()
 
+    # The service manager
+
+    def _notify(self, command: do.Notify) -> Sequence[Event]:
+        assert self._manager is not None
+        self._manager.say(*command)
+        return ()
+
+    def _make_pulse(self, command: do.MakePulse) -> Sequence[Event]:
+        assert self._manager is not None
+        return self._manager.make_pulse(self._source, self._settings.poll_interval)
+
     # What a person sees
 
     def _report(self, command: do.Report) -> Sequence[Event]:
@@ -292,6 +317,8 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,
+    do.Notify: Loop._notify,
+    do.MakePulse: Loop._make_pulse,
     do.Report: Loop._report,
     do.Quit: Loop._quit,
 }

@@ -149,8 +149,8 @@ def _add_what_to_run(group: Group) -> None:
         "--listen ADDR",
         "listen",
         values.address,
-        "listen there and hand the socket on to every run, from descriptor 3 on: a port, IP:PORT, or a path "
-        "with a / in it; port 0 is a free one; may be repeated",
+        "listen there and hand the socket on to every run, from descriptor 3 on: a port (0: a free one), "
+        "IP:PORT, or a path, which has a / in it or ends in .sock; may be repeated",
     )
     group.flag("--dry-run", "start nothing; show what each change would do")
 
@@ -200,7 +200,8 @@ def _add_output(group: Group) -> None:
     )
     group.value(
         "--log-format FORMAT",
-        values.choice("text", "json"),
-        "text, or json: one object a line (default: text)",
+        values.choice("auto", "text", "json", "journal"),
+        "text; json: one object a line; journal: entries with fields in the journal of systemd (default: "
+        "auto, journal where stderr goes there and else text)",
     )
     group.flag("-h, --help", "show this help", action=Help)

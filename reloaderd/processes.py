@@ -20,6 +20,7 @@ from reloaderd.settings import ServiceSettings
 if TYPE_CHECKING:
     from reloaderd.handover import Handed, Handover
     from reloaderd.kernel.compiler import Compiler
+    from reloaderd.servicemanager import ServiceManager
 
 Tell = Callable[[do.Report], None]
 
@@ -30,6 +31,8 @@ NOT_PASSED_ON = (
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "FDSTORE",
     "RELOADERD_AGENT",
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
@@ -39,12 +42,13 @@ which another reloaderd, whose child we are, has its children speak to it."""
 class Processes:
     """By the name of the service; with `dry_run` it has none."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, manager: ServiceManager | None = None) -> None:
         self.children: dict[str, Child] = {}
         self.compilers: dict[str, Compiler] = {}
         self.agents: Agents | None = None
         self._handover: Handover | None = None
         self._tell = tell
+        self._manager = manager
         self._forgetful: Container[int] = ()
 
     def __enter__(self) -> Processes:
@@ -77,7 +81,9 @@ class Processes:
                 return
             from reloaderd.handover import Handover, inherited
 
-            self._handover = Handover(self._tell, inherited(os.environ))
+            self._handover = Handover(
+                self._tell, inherited(os.environ), None if self._manager is None else self._manager.say
+            )
         self._handover.prepare(services)
 
     def add(self, service: ServiceSettings) -> None:

@@ -78,7 +78,7 @@ def is_any_port(address: str) -> bool:
 class ConsoleSettings(NamedTuple):
     """What is shown, and how.  `verbosity` is -1 (`-q`), 0 or 1 and more (`-v`)."""
 
-    log_format: str = "text"  # text, json
+    log_format: str = "auto"  # text, json, journal; auto: journal where stderr is that, else text
     color: str = "auto"  # auto, always, never
     clear: bool = False
     verbosity: int = 0

@@ -22,7 +22,7 @@ LONGEST_NAME = 64
 
 HIGHEST_PORT = 65535
 
-ADDRESS_HINT = "for example 8000, 127.0.0.1:8000, [::1]:8000, localhost:8000, or a path: ./app.sock"
+ADDRESS_HINT = "for example 8000, 127.0.0.1:8000, [::1]:8000, localhost:8000, or a path: app.sock, /run/app"
 
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ms|s|min|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
@@ -145,12 +145,14 @@ def restart_status(text: str) -> int | None:
 
 
 def address(text: str) -> str:
-    """Where to listen, written in one way: `IP:PORT`, `[IPV6]:PORT`, or a path as it was given."""
+    """Where to listen, written in one way: `IP:PORT`, `[IPV6]:PORT`, or a path, which has a / in it."""
     host, colon, port = text.rpartition(":")
     if "/" in text:
         if text.endswith("/") or "://" in text:
             raise BadValue("neither an address nor the path of a socket", ADDRESS_HINT)
         return text
+    if text.endswith(".sock") and text != ".sock":
+        return f"./{text}"
     if not colon:
         host = "localhost"
     if not (port.isascii() and port.isdigit()):

@@ -51,6 +51,10 @@ def _start():
             import _reloaderd_agent  # type: ignore[import-not-found]
 
             begin = _reloaderd_agent.begin
+            if "LISTEN_PID" in _reloaderd_agent.environ:
+                import _reloaderd_sockets  # type: ignore[import-not-found]
+
+                _reloaderd_sockets.mend()
     except Exception:
         _end(paused)
     for name in [name for name in sys.modules if name.startswith("_reloaderd_")]:
@@ -60,6 +64,8 @@ def _start():
         if begin is not None:
             begin(directory)
         elif paused:
+            line = int(os.environ["RELOADERD_WARM"].split()[1])
+            os.write(line, b"aside this Python is not CPython 3.8 or later")
             _end(paused)
     except Exception:
         _end(paused)

@@ -200,6 +200,8 @@ class Reader:
 
     def _addresses(self, given: Sequence[str], at: Path) -> tuple[str, ...]:
         ours = "listen" not in self._given
+        if ours:  # an address has no ~ in front
+            given = [os.path.expanduser(one) if one.startswith("~/") else one for one in given]
         try:
             return assembly.addresses(given, self._base if ours else self._cwd)
         except ReloaderdError as error:

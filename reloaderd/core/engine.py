@@ -85,6 +85,16 @@ class Engine:
         self._signum = 0
         self._status = 0
 
+    @property
+    def closing(self) -> bool:
+        """Whether all is to end."""
+        return self._closing
+
+    @property
+    def replacing(self) -> bool:
+        """Whether a service makes place, for another or for none."""
+        return bool(self._next)
+
     def start(self) -> list[Command]:
         """Begin: each service finds its roots first."""
         return self._configuration.start() + _of_all(service.start() for service in self.services.values())

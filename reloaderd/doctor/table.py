@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reloaderd.console import escaped
 from reloaderd.core.diagnosis import Checkup, Problem, Root, reason_of, source_of
+from reloaderd.core.escaping import escaped
 from reloaderd.core.reasons import watch_failure
 
 WIDTH = 80

@@ -18,6 +18,9 @@ from typing import Any
 LONGEST = 64
 """Bytes of XDG_RUNTIME_DIR with which the names of our sockets still fit."""
 
+PULSE = "pulse-{pid}~"
+"""The directory for the pulses of one process (kernel.pulse).  Names like it are ignored by default."""
+
 
 def new_socket() -> Any:
     """One that keeps the bounds of what is sent, does not block, and is no child's."""
@@ -44,10 +47,13 @@ def runtime_directory() -> str:
     if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
         raise PermissionError(13, "is not a directory of this user's alone", directory)
     for name in os.listdir(directory):
-        pid = name.removeprefix("agent-").partition("-")[0]
+        kind, _, rest = name.partition("-")
+        pid = rest.partition("-")[0].removesuffix("~")
         # one that lives is not woken by a question, unless it is in a namespace where its number is another
-        if name.startswith("agent-") and not os.path.exists(f"/proc/{pid}"):
+        if kind == "agent" and not os.path.exists(f"/proc/{pid}"):
             _remove_stale(os.path.join(directory, name))
+        elif kind == "pulse" and not os.path.exists(f"/proc/{pid}"):  # one that lives makes it again
+            _remove_pulse(os.path.join(directory, name))
     return directory
 
 
@@ -72,3 +78,10 @@ def _remove_stale(path: str) -> None:
                 os.unlink(path)
     finally:
         probe.close()
+
+
+def _remove_pulse(directory: str) -> None:
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)

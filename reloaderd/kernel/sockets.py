@@ -7,6 +7,8 @@ Facts
   makes the queue that short for the next one, too.
 - shutdown(2) of a listening socket ends it for all who have it, until somebody calls listen(2) again;
   close(2) does not.
+- A socket that was shut down keeps its port only if it was bound to that number, not if 0 was (inet_bind,
+  tcp_disconnect).  Two that have SO_REUSEADDR and do not listen yet may be bound to the same.
 - O_NONBLOCK belongs to the open file description (open(2)), so to all who were handed it.
 - With SO_REUSEADDR connections in TIME_WAIT do not keep an address; another listening socket does
   (socket(7)).
@@ -26,13 +28,15 @@ import stat
 from contextlib import suppress
 from typing import Any
 
+from reloaderd.settings import is_any_port
+
 _STREAM = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
 
 
 class Bound:
     """A descriptor to hand on.  `address` is where it listens, "" where it is nothing that does.
 
-    `name` is what the service manager calls one that was `inherited`.
+    `name` is what the service manager calls it, if it was `inherited` or is kept there.
     """
 
     def __init__(self, fd: int, address: str, name: str = "", inherited: bool = False) -> None:
@@ -40,12 +44,23 @@ class Bound:
         self.address = address
         self.name = name
         self.inherited = inherited
-        self._file = None if inherited or not address.startswith("/") else _identity(address)
+        self._file: object = None
+        if not inherited:
+            self.own()
 
-    def close(self) -> None:
-        """Close it; the file of a socket that was opened here goes, unless another one is there by now."""
+    def own(self) -> None:
+        """The file of the socket, if it has one, is ours to remove."""
+        self._file = _identity(self.address) if self.address.startswith("/") else None
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nobody can connect any more, as its file is gone."""
+        return self.address.startswith("/") and not os.path.exists(self.address)
+
+    def close(self, stays: bool = False) -> None:
+        """Close it; its file goes, if it is ours and no other is there by now, unless the socket `stays`."""
         os.close(self.fd)
-        if self._file is not None and _identity(self.address) == self._file:
+        if not stays and self._file is not None and _identity(self.address) == self._file:
             with suppress(OSError):
                 os.unlink(self.address)
 
@@ -62,17 +77,28 @@ def open_at(address: str) -> Bound:
         host, _, port = address.rpartition(":")
         family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
         where = (host.strip("[]"), int(port))  # type: ignore[assignment]
-    one = _socket.socket(family, _STREAM)
+    one, scout = _new(family), None
     try:
-        if family != _socket.AF_UNIX:
-            one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if is_any_port(address):
+            scout = _new(family)
+            scout.bind(where)
+            where = scout.getsockname()
         one.bind(where)
+        if scout is not None:
+            scout.close()
         one.listen(_socket.SOMAXCONN)
         address = address_of(one)
     except OSError:
         one.close()
         raise
     return Bound(one.detach(), address)
+
+
+def _new(family: int) -> Any:
+    one = _socket.socket(family, _STREAM)
+    if family != _socket.AF_UNIX:
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    return one
 
 
 def inherit(fd: int, name: str) -> Bound:
@@ -155,13 +181,14 @@ def _make_way(path: str) -> None:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
     finally:
         probe.close()
-    if _identity(path) == (look.st_dev, look.st_ino):
+    if _identity(path) == (look.st_dev, look.st_ino, look.st_mtime_ns):
         os.unlink(path)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Which file it is: inode numbers are used again at once, and chmod(1) leaves the mtime."""
     try:
         look = os.lstat(path)
     except OSError:
         return None
-    return look.st_dev, look.st_ino
+    return look.st_dev, look.st_ino, look.st_mtime_ns

@@ -1,8 +1,8 @@
 """A keeper's paused copies of the command's Python: begins them, and has runs come of them.
 
-The first is the *zygote*: the command as it is, whose agent imports libraries ahead and then waits.  Asked to,
-it makes a *spare* that waits, too, as our own child, until a run is to be.  What they say to each other is in
-agent/_reloaderd_pause; the zygote says
+The first is the *zygote*: the command as it is, whose agent imports libraries ahead and then waits.  Asked
+to, it makes a *spare* that waits, too, as our own child, until a run is to be.  What they say to each other
+is in agent/_reloaderd_pause; the zygote says
 
     b"paused MODULES BYTES"   it waits, and has gone by so much of the order
     b"again"                  it ends, and wants to be begun anew: the order has what is to be left out now
@@ -338,5 +338,11 @@ def _unfit(command: Sequence[str], environ: Mapping[str, str]) -> str:
         words = [word for word in words[1:] if "=" not in word and word != "-S"] or [""]
     name = os.path.basename(words[0])
     if not name.startswith("python"):
-        return f"{command[0]} is run by {name}, and only what Python runs itself can be started so"
+        return f"{command[0]} is run by {name}, and not by Python itself"
+    for word in words[1:]:
+        letters = word[1:].partition("c")[0].partition("m")[0]
+        if not word.startswith("-") or set("EIS") & set(letters):
+            return f"python {word} leaves out what would pause it" if word.startswith("-") else ""
+        if letters != word[1:]:
+            break
     return ""

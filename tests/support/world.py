@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from reloaderd import commands as do
 from reloaderd.core.engine import Engine
+from reloaderd.core.manager import Managed
 from reloaderd.events import (
     Anchored,
     Armed,
@@ -32,6 +33,7 @@ from reloaderd.events import (
     Kind,
     Listing,
     Loaded,
+    PulseMade,
     RepositoryFound,
     RunGone,
     Stamp,
@@ -43,7 +45,7 @@ from reloaderd.events import (
 )
 from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
 from tests.support.disk import LINK_LIMIT, Files, Inode
-from tests.support.model import Operation
+from tests.support.model import MakeDirs, Operation, Save
 
 YOUNG = 0.020
 BROKEN = "broken"
@@ -53,6 +55,7 @@ DIGESTED = 2
 """Files that are read at once."""
 
 NEVER = float("inf")
+PULSES = "/run/pulse"
 IGNORE_FILES = (".gitignore", ".reloaderdignore")
 
 LEAVING = frozenset({Kind.LEFT, Kind.ARRIVED, Kind.DELETED})
@@ -238,12 +241,15 @@ class World:
         manners: dict[str, Iterable[Manner]] | None = None,
         terminal: bool = False,
         config: ConfigSettings | None = None,
+        watchdog: float | None = None,
     ) -> None:
+        """`watchdog`: there is a service manager, and it wants a sign of life within that time, if not 0."""
         self.now = 1000.0
         self.files = Files(lambda: self.now)
         self.kernel = Inotify()
         self.files.listener = self.kernel
-        self.engine = Engine(Settings(tuple(services), config=config), has_terminal=terminal)
+        engine = Engine(Settings(tuple(services), config=config), has_terminal=terminal)
+        self.engine: Engine | Managed = engine if watchdog is None else Managed(engine, watchdog)
         self.keepers: dict[str, Keeper] = {}
         self._former: dict[str, int] = {}  # the last run of a service that went
         self._manners = {name: iter(some) for name, some in (manners or {}).items()}
@@ -255,6 +261,11 @@ class World:
         self.started: list[Started] = []
         self.reports: list[do.Report] = []
         self.quits: list[do.Quit] = []
+        self.notified: list[tuple[float, dict[str, str]]] = []
+        """What the service manager was told, and when."""
+        self.pulses = 0
+        self.deaf = False  # no pulse comes back
+        self.on_notify: Callable[[dict[str, str]], None] = lambda variables: None
         self.told: list[do.TellChild] = []
         self.handles: Callable[[Sequence[str]], Sequence[str] | None] = lambda paths: paths
         """What a run leaves unhandled of what it is told of: all, as nobody listens; None: no answer."""
@@ -440,12 +451,26 @@ class World:
                 former = self.keepers.pop(command.service)
                 assert not former.alive, f"run {former.run} is alive without its service"
                 self._former[command.service] = former.run
+            case do.Notify():
+                self.notified.append((self.now, dict(command.variables)))
+                self.on_notify(dict(command.variables))
+            case do.MakePulse():
+                return [self._make_pulse()]
             case do.Report():
                 self.reports.append(command)
             case do.Quit():
                 self.quits.append(command)
                 assert not any(keeper.alive for keeper in self.keepers.values()), "quit with a run alive"
         return ()
+
+    def _make_pulse(self) -> PulseMade:
+        self.pulses += 1
+        if self.files.look_up(PULSES) is None:
+            self.files.do(MakeDirs(PULSES))
+        watch = self.kernel.arm(self.files.at(PULSES))
+        if not self.deaf:
+            self.files.do(Save(f"{PULSES}/pulse"))
+        return PulseMade(watch)
 
     def _add(self, name: str) -> None:
         assert name not in self.keepers, f"two services {name}"

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from reloaderd.console import escaped, restarts, wants_color
+from reloaderd.console import restarts, wants_color
+from reloaderd.core.escaping import escaped
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"", "events", "commands", "errors", "settings"},
     {"core"},
     {"kernel"},
-    {"answers", "handover", "loop", "processes"},
+    {"answers", "handover", "loop", "processes", "servicemanager"},
     {
         "assembly",
         "config",
@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "doctor",
         "envfile",
         "excerpt",
+        "journaling",
         "options",
         "parsers",
         "paths",
@@ -73,6 +74,7 @@ SIBLINGS = {
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
+    "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
     "kernel.sources": {
@@ -103,6 +105,9 @@ NOT_WHEN_IDLE = {
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
     "reloaderd.kernel.sockets",
+    *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
+    *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
+    *("reloaderd.journaling", "reloaderd.kernel.journal"),
     *("reloaderd.core.digests", "reloaderd.kernel.packets", "reloaderd.kernel.poller"),
 }
 """Each costs milliseconds at start and memory all day; the first five are DESIGN's own list."""

@@ -28,7 +28,7 @@ def loop_that(monkeypatch: pytest.MonkeyPatch) -> Ends:
     def install(end: Callable[[], Quit]) -> list[Any]:
         seen: list[Any] = []
 
-        def run(settings: Settings, console: Console) -> Quit:
+        def run(settings: Settings, console: Console, *_: object) -> Quit:
             seen.extend((settings, console))
             return end()
 

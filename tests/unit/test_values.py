@@ -26,6 +26,58 @@ def test_time(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        *(("8000", "127.0.0.1:8000"), ("0", "127.0.0.1:0"), ("localhost:08000", "127.0.0.1:8000")),
+        *(("127.0.0.1:80", "127.0.0.1:80"), ("0.0.0.0:65535", "0.0.0.0:65535")),
+        *(("[::1]:8000", "[::1]:8000"), ("[0:0::0:1]:8000", "[::1]:8000"), ("[::]:0", "[::]:0")),
+        *(("./app", "./app"), ("run/app.sock", "run/app.sock"), ("/run/x:1/y:0", "/run/x:1/y:0")),
+        *(("app.sock", "./app.sock"), ("~/x", "~/x"), ("@a/b", "@a/b")),
+    ],
+)
+def test_address(text: str, address: str) -> None:
+    assert values.address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *(("", "not an address"), ("localhost", "not an address"), ("app", "not an address")),
+        *(("x:y", "not an address"), ("8000x", "not an address"), ("-1", "not an address")),
+        *(("1e3", "not an address"), ("٣", "not an address"), ("8000\n", "not an address")),
+        *(
+            ("65536", "no such port"),
+            ("127.0.0.1:99999999999", "no such port"),
+            ("localhost:", "not an address"),
+        ),
+        *(
+            (":8000", "not an IP address"),
+            ("*:8000", "not an IP address"),
+            ("example.org:80", "not an IP address"),
+        ),
+        *(
+            ("::1:8000", "not an IP address"),
+            ("[127.0.0.1]:80", "not an IP address"),
+            ("1.2.3:4", "not an IP address"),
+        ),
+        *(("[::1%lo]:80", "not an IP address"), ("[]:80", "not an IP address"), (".sock", "not an address")),
+        *(("run/", "neither"), ("http://127.0.0.1:8000", "neither"), ("http://localhost:8000/", "neither")),
+    ],
+)
+def test_address_refuses(text: str, said: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        values.address(text)
+    assert caught.value.message.startswith(said)
+    assert caught.value.hint
+
+
+def test_an_ipv6_address_without_brackets_is_told_of_them() -> None:
+    with pytest.raises(BadValue) as caught:
+        values.address("::1:8000")
+    assert "[::1]:8000" in caught.value.hint
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
