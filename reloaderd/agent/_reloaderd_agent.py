@@ -126,7 +126,7 @@ class Agent:
             return handle
 
         handlers = self.handlers
-        for name in ("exec", "open", "socket.bind"):
+        for name in ("exec", "import", "open", "socket.bind"):
             handlers[name] = both(handlers.get(name), lambda args: order.tell())
         for name in ("os.putenv", "os.unsetenv"):
             handlers[name] = both(handlers[name], order.set)

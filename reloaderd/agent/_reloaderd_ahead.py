@@ -5,8 +5,9 @@ thread, a descriptor, a child, a handler, a line of output, a variable, somethin
 What was imported already cannot be taken back: the process ends, and another one begins without those.
 
 Facts
-- A module is marked `_initializing` in its __spec__ while its code runs: those that import what cannot be
-  imported are found by that, however their code goes on after the ImportError.
+- importlib asks the loader of a spec for a module, and has it run the module's code (PEP 451).  So a loader
+  that stands for another one sees when code begins and ends: whoever imports what cannot be imported is found
+  by that, however its code goes on after the ImportError.
 - os.environ looks up each key in `_data`, a dict of bytes, which os.environb shares.
 - The audit events of what a process does to others and to the outside are in the table of sys.audit.
 """
@@ -15,7 +16,7 @@ import sys
 from os import environ, fsdecode
 from posix import getpid
 
-from _reloaderd_order import BUILT_IN, directory_of, names_of, where  # type: ignore[import-not-found]
+from _reloaderd_order import Order, directory_of, names_of, where  # type: ignore[import-not-found]
 from _reloaderd_paths import absolute, text  # type: ignore[import-not-found]
 from _reloaderd_traces import Traces  # type: ignore[import-not-found]
 
@@ -45,6 +46,42 @@ class Guard:
         return self.ahead.find(name, path, target)
 
 
+class Loader:
+    """Stands for the loader of a spec until the module's code runs."""
+
+    def __init__(self, ahead: "Ahead", spec: "Any") -> None:
+        self.ahead = ahead
+        self.spec = spec
+        self.loader = spec.loader
+
+    def create_module(self, spec: "Any") -> "Any":
+        """As the other one does."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: "Any") -> None:
+        """The same, and see what it leaves behind."""
+        self.spec.loader = self.loader
+        if names_of(module).get("__loader__") is self:
+            module.__loader__ = self.loader
+        with self.ahead.running(self.spec.name):
+            self.loader.exec_module(module)
+
+
+class Running:
+    """While the code of a module runs."""
+
+    def __init__(self, ahead: "Ahead", name: str) -> None:
+        self.ahead = ahead
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.ahead.stack.append(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        self.ahead.traces.check()
+        self.ahead.stack.pop()
+
+
 class Variables(dict):  # type: ignore[type-arg]
     """The data of os.environ, which tells what is looked up."""
 
@@ -62,6 +99,7 @@ class Ahead:
         """`channel` is the descriptor to the keeper, `target` what `python -m` is to run."""
         self.plan = plan
         self.places = agent.places
+        self.is_library = Order(plan.path, agent).is_library
         self.heard = agent.handlers
         self.never = NEVER.union(target)
         self.blamed: dict[str, str] = {}
@@ -74,6 +112,7 @@ class Ahead:
         self.traces = Traces(self, channel)
         self.process = getpid()
         self.looking = False
+        self.stack: list[str] = []  # the modules whose code is running
 
     def run(self) -> None:
         """Import what is planned, as far as it goes."""
@@ -127,8 +166,11 @@ class Ahead:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
             failed = [one for one in self.asked if one not in sys.modules]
             self.blame(failed or [name], f"it cannot be imported ahead: {reason}")
-        self.traces.check()
-        self.traces.compare([one for one in self.asked if one in sys.modules] or [name])
+        self.traces.compare(name)
+
+    def running(self, name: str) -> Running:
+        """A module's code begins to run, until the end of a `with`."""
+        return Running(self, name)
 
     def is_left(self, name: str) -> bool:
         """Whether a module, or a package that it is in, is left to the program."""
@@ -144,21 +186,23 @@ class Ahead:
         wanted = self.plan.modules.get(name)
         if self.is_left(name):
             reason = "it imports " + name
+        elif name in self.plan.own or (wanted is None and "." not in name and self.of_the_person(name)):
+            reason = f"it imports {name}, which is no library"
+        elif spec is None and wanted is None:
+            self.missing.update([] if "." in name else [name])
+            return None
         elif spec is None:
-            if wanted is None and ("." in name or not self.of_the_person(name)):
-                self.missing.update([] if "." in name else [name])
-                return None
             reason = f"it imports {name}, which is not found ahead of the program"
-        elif wanted is None and where(spec) != BUILT_IN:
-            reason = f"it imports {name}, which the program does not"
-        elif wanted is not None and where(spec) != wanted:
+        elif where(spec) != wanted and (wanted is not None or not self.is_library(spec, where(spec))):
             reason = f"{name} is another one ahead of the program"
         else:
             self.asked.add(name)
-            if wanted is not None and wanted[:1] == "/":
-                self.files[name] = wanted
+            if where(spec)[:1] == "/":
+                self.files[name] = where(spec)
+            if hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "create_module"):
+                spec.loader = Loader(self, spec)
             return spec
-        self.blame([*self.importing(), name], reason)
+        self.blame([*self.stack, name], reason)
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def ask_the_others(self, name: str, path: "Any", target: "Any") -> "Any":
@@ -179,18 +223,11 @@ class Ahead:
 
     # Whose fault it is
 
-    def importing(self) -> "list[str]":
-        """The modules whose code is running."""
-        found = []
-        for name, module in list(sys.modules.items()):
-            if getattr(names_of(module).get("__spec__"), "_initializing", False):
-                found.append(name)
-        return [name for name in found if name in self.plan.modules]
-
     def notice(self, reason: str) -> None:
         """What is being imported does something that a run has to do by itself."""
         if not self.looking and getpid() == self.process:
-            self.blame(self.importing(), reason)
+            self.blame(self.stack, reason)
+            self.traces.forgive = True
 
     def blame(self, names: "Iterable[str]", reason: str) -> None:
         """Leave these modules to the program."""
@@ -203,7 +240,7 @@ class Ahead:
     def opened(self, args: "tuple[Any, ...]") -> None:
         """open(path, mode, flags)."""
         path = text(args[0])
-        if path is None or ".pyc" in path:
+        if path is None or ".pyc" in path or self.looking:
             return
         writing = args[2] & 3
         path = absolute(path)

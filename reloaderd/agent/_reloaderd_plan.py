@@ -25,6 +25,7 @@ class Plan:
         self.size = len(data)
         self.modules: dict[str, str] = {}
         self.left: dict[str, str] = {}
+        self.own: set[str] = set()
         self.directories: set[str] = set()
         self.variables: set[str] = set()
         native = False
@@ -36,6 +37,8 @@ class Plan:
                     self.left.setdefault(name, "the program sets a variable before that it may look at")
             elif kind == "!":
                 self.left[name] = rest
+            elif kind == "-":
+                self.own.add(name)
             elif kind == ">":
                 self.directories.add(name)
             elif kind == "=":
@@ -61,20 +64,29 @@ class Stamps:
         self.stamps = [(path, stamp(path)) for path in paths]
         self.names = {name.partition(".")[0] for name in files} | missing
         self.directories = sorted(plan.directories)
+        self.hiding = self.hidden_by()
 
     def changed(self) -> str:
         """The first that is not as it was; empty where all is."""
         for path, before in self.stamps:
             if stamp(path) != before:
                 return f"{path} has changed"
+        for path in self.hidden_by():
+            if path not in self.hiding:
+                return f"{path} takes the place of a library"
+        return ""
+
+    def hidden_by(self) -> "list[str]":
+        """What has the name of something that was imported or looked for, where the program looks first."""
+        found = []
         for place in self.directories:
             for entry in entries(place):
                 name, dot, _ = entry.partition(".")
                 if name not in self.names:
                     continue
                 if entry.endswith(_ENDINGS) or (not dot and "__init__.py" in entries(f"{place}/{entry}")):
-                    return f"{place}/{entry} takes the place of a library"
-        return ""
+                    found.append(f"{place}/{entry}")
+        return found
 
 
 def entries(place: str) -> "list[str]":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console", "/dev/null")
 _ONE_THREAD = 3
+_THREADS = "it starts a thread"
+_SIGNALS = range(1, _signal.NSIG)
 
 SET_ANEW = {"logging": "_startTime"}
 """Times that are set anew in each run."""
@@ -39,71 +41,69 @@ class Traces:
 
     def begin(self) -> None:
         """Take what there is now for what there should be."""
-        self.settle()
-        self.before = self.state()
-
-    def settle(self) -> None:
-        self.tasks = stat("/proc/self/task").st_nlink
-        self.lowest = self.lowest_free()
-        self.path = list(sys.path)
-        self.seen = len(sys.modules)
-
-    def lowest_free(self) -> int:
-        number = dup(self.channel)
-        close(number)
-        return number
+        self.forgive = self.blamed = False
+        self.quick = self.look()
+        self.slow = self.look_closer()
 
     def check(self) -> None:
-        """What is quick to see: before each module, and after the last."""
-        blame = self.ahead.blame
-        if stat("/proc/self/task").st_nlink != self.tasks:
-            self.ahead.threaded += self.suspects()
-            if len(sys._current_frames()) > 1:
-                blame(self.suspects(), "it starts a thread")
-        elif self.lowest_free() != self.lowest:
-            blame(self.suspects(), "it keeps a file or a socket open")
-        elif sys.path != self.path:
-            blame(self.suspects(), "it changes sys.path")
-        elif len(sys.modules) == self.seen:
+        """Blame the modules whose code is running for what has changed: asked before it runs, and after."""
+        now, before = self.look(), self.quick
+        if now == before:
             return
-        self.settle()
+        self.quick = now
+        self.blamed = True
+        forgive, self.forgive = self.forgive, False  # the module has been blamed for what brought this about
+        for reason, value in now.items():
+            if value == before[reason] or forgive:
+                continue
+            if reason is _THREADS and len(sys._current_frames()) == 1:
+                self.ahead.threaded += self.ahead.stack
+            else:
+                self.ahead.blame(self.ahead.stack, reason)
 
-    def suspects(self) -> "list[str]":
-        """The modules that were begun since all was as it should be, and those that import them."""
-        return [*dict.fromkeys(self.ahead.importing() + list(sys.modules)[self.seen - 1 :])]
+    def compare(self, name: str) -> None:
+        """The same for what takes longer to see, after the import of a module that was asked for."""
+        now, before = self.look_closer(), self.slow
+        blamed, self.blamed = self.blamed, False
+        self.slow = now
+        if blamed:
+            return
+        for reason, value in now.items():
+            if value != before[reason]:
+                self.ahead.blame([*self.ahead.asked, name], reason)
 
-    def compare(self, names: "list[str]") -> None:
-        """What takes longer: after each import that was asked for."""
+    def look(self) -> "dict[str, Any]":
+        """What a module may change, if that is quick to see."""
+        number = dup(self.channel)
+        close(number)
+        mask = umask(0)
+        umask(mask)
+        return {
+            _THREADS: stat("/proc/self/task").st_nlink,
+            "it keeps a file or a socket open": number,
+            "it changes sys.path": sys.path[:],
+            "it handles signals": [_signal.getsignal(number) for number in _SIGNALS],
+            "it changes the umask": mask,
+            "it changes how modules are found": (sys.path_hooks[:], sys.meta_path[:1]),
+            "it replaces what the interpreter calls": (
+                *(sys.excepthook, sys.displayhook, sys.breakpointhook, sys.unraisablehook),
+                *(sys.stdin, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile(), _imports()),
+            ),
+            "it changes a limit of the interpreter": (sys.getrecursionlimit(), sys.getswitchinterval()),
+        }
+
+    def look_closer(self) -> "dict[str, Any]":
+        """What is in /proc."""
         self.ahead.looking = True
-        after = self.state()
-        for reason, now in after.items():
-            if now != self.before[reason]:
-                self.ahead.blame(names, reason)
-        self.before = after
-        self.ahead.looking = False
-
-    def state(self) -> "dict[str, Any]":
-        """What a module may change of the process, beside what `check` looks at."""
         descriptors = {}
         for name in listdir("/proc/self/fd"):
             try:
                 descriptors[name] = readlink("/proc/self/fd/" + name)
             except OSError:  # that of the listing itself
                 pass
-        mask = umask(0)
-        umask(mask)
-        return {
-            "it keeps a file or a socket open": descriptors,
-            "it handles signals": [_signal.getsignal(number) for number in range(1, _signal.NSIG)],
-            "it changes the umask": mask,
-            "it changes how modules are found": (list(sys.path_hooks), sys.meta_path[:1]),
-            "it replaces what the interpreter calls": (
-                *(sys.excepthook, sys.displayhook, sys.breakpointhook, sys.unraisablehook),
-                *(sys.stdin, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile(), __import__),
-            ),
-            "it changes a limit of the interpreter": (sys.getrecursionlimit(), sys.getswitchinterval()),
-            "it starts a process": content(f"/proc/self/task/{getpid()}/children"),
-        }
+        children = content(f"/proc/self/task/{getpid()}/children")
+        self.ahead.looking = False
+        return {"it keeps a file or a socket open": descriptors, "it starts a process": children}
 
     # Output and input
 
@@ -144,7 +144,7 @@ class Traces:
         """What is seen only when all is done."""
         ahead = self.ahead
         if ahead.threaded and not ahead.blamed and not self.threads_end_with_a_fork():
-            ahead.blame(ahead.threaded, "it starts threads")
+            ahead.blame(ahead.threaded, _THREADS)
         for name in [name for name in ahead.plan.modules if name in sys.modules]:
             for key, value in list(names_of(sys.modules[name]).items()):
                 if type(value) is int and value == ahead.process:
@@ -165,3 +165,7 @@ class Traces:
         waitpid(child, 0)
         self.ahead.looking = False
         return stat("/proc/self/task").st_nlink <= _ONE_THREAD
+
+
+def _imports() -> "Any":
+    return sys.modules["builtins"].__import__

@@ -146,7 +146,7 @@ class Warm:
         """Have ready what the next start takes, as far as it is not."""
         if proctree.children is not proctree.listed_children:
             self._give_up("/proc does not show the children of a process here")
-        elif why := _unfit(self._command, self._environ):
+        elif why := _unfit(self._command, self._directory, self._environ):
             self._give_up(why)
         elif self._next is not None:
             pass  # at work
@@ -328,12 +328,12 @@ def _greet(spare: Copy, said: bytes | None) -> None:
         spare.pid, spare.waits = int(said[6:]), True
 
 
-def _unfit(command: Sequence[str], environ: Mapping[str, str]) -> str:
+def _unfit(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
     """Why this command is none whose interpreter can be copied; empty where it may be one."""
     if "RELOADERD_AGENT" not in environ or "PYTHONPATH" not in environ:
         return "what the command imports is not followed"
     file = next(iter(candidates(command[0], environ.get("PATH"))), command[0])
-    words = interpreted_by(file) or [file, *command[1:]]
+    words = interpreted_by(os.path.join(directory, file)) or [file, *command[1:]]
     if os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if "=" not in word and word != "-S"] or [""]
     name = os.path.basename(words[0])
