@@ -84,7 +84,6 @@ class Post:
     def _message(self, batch: "list[tuple[str, str]]", libraries: int) -> bytes:
         """Moves from `pending` to `batch` what one packet can hold, at least one item if it can at all."""
         parts: dict[str, list[str]] = {"modules": [], "data": [], "own": [], "missing": [], "absent": []}
-        parts["unsound"] = []
         end = f', "libraries": {libraries}}}'
         room = self.room - len(self.head) - len(self.python) - len(end) - 100
         pending, full = self.pending, ""
@@ -103,6 +102,6 @@ class Post:
                 full = ', "full": true'
             else:
                 room -= len(text) + 2
-                parts[kind].append(text)
+                parts.setdefault(kind, []).append(text)
         lists = "".join([f', "{kind}": [{_JOIN(texts)}]' for kind, texts in parts.items()])
         return (self.head + self.python + lists + full + end).encode("ascii")

@@ -249,7 +249,7 @@ class Keeper:
     @property
     def _spared(self) -> set[int]:
         """Our children that are not the run's."""
-        return self._warm.pids if self._warm is not None else set()
+        return self._warm.spared() if self._warm is not None else set()
 
     def _refresh(self) -> None:
         """Have nobody refused by what was handed on, whatever a run did to it."""

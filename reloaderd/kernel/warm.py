@@ -131,6 +131,12 @@ class Warm:
         copies = (self._zygote, self._next, self._spare)
         return self._ending | {one.pid for one in copies if one is not None and one.pid}
 
+    def spared(self) -> set[int]:
+        """The same, before all of a run is signalled: one that is just being made is waited for."""
+        if self._spare is not None and not self._spare.waits:
+            _greet(self._spare, self._spare.hear(PATIENCE))
+        return self.pids
+
     def are_all(self) -> bool:
         """Whether we have no other children."""
         return set(proctree.children(os.getpid())) <= self.pids
