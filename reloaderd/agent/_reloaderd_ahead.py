@@ -31,6 +31,7 @@ NEVER = frozenset(["gevent", "eventlet"])
 ANYBODYS = ("/proc/", "/dev/", "/sys/", "/etc/", "/usr/", "/lib", "/run/", "/var/lib/", "/opt/")
 """Directories whose files are no more the person's than those of libraries."""
 
+_METADATA = ("importlib/metadata/__init__.py", "importlib_metadata/__init__.py")
 _getframe = sys._getframe
 _LISTING = ("<frozen importlib._bootstrap_external>", "<frozen zipimport>")
 
@@ -65,6 +66,7 @@ class Loader:
             module.__loader__ = self.loader
         with self.ahead.running(self.spec.name):
             self.loader.exec_module(module)
+        self.ahead.fresh.loaded(self.spec.name)
 
 
 class Running:
@@ -95,12 +97,16 @@ class Variables(dict):  # type: ignore[type-arg]
 class Ahead:
     """One attempt to import what is planned.  `blamed` says of each module why it is to be left."""
 
-    def __init__(self, plan: "Any", agent: "Any", channel: int, target: "Iterable[str]") -> None:
+    def __init__(
+        self, plan: "Any", agent: "Any", channel: int, target: "Iterable[str]", fresh: "Any"
+    ) -> None:
         """`channel` is the descriptor to the keeper, `target` what `python -m` is to run."""
         self.plan = plan
+        self.fresh = fresh
         self.places = agent.places
         self.is_library = Order(plan.path, agent).is_library
         self.heard = agent.handlers
+        self.anybodys = (*ANYBODYS, sys.prefix + "/", sys.base_prefix + "/")
         self.never = NEVER.union(target)
         self.blamed: dict[str, str] = {}
         self.missing: set[str] = set()
@@ -112,6 +118,7 @@ class Ahead:
         self.traces = Traces(self, channel)
         self.process = getpid()
         self.looking = False
+        self.setters: dict[bytes, list[str]] = {}  # who changed a variable
         self.stack: list[str] = []  # the modules whose code is running
 
     def run(self) -> None:
@@ -123,6 +130,7 @@ class Ahead:
         variables = Variables(plain)
         variables.ahead = self
         environ._data = variables  # type: ignore[attr-defined]
+        self.environ = dict(plain)
         try:
             self.traces.begin()
             for name in self.plan.modules:
@@ -167,6 +175,15 @@ class Ahead:
             failed = [one for one in self.asked if one not in sys.modules]
             self.blame(failed or [name], f"it cannot be imported ahead: {reason}")
         self.traces.compare(name)
+        self.look_at_variables()
+
+    def look_at_variables(self) -> None:
+        """Blame those who have changed one and have left it so."""
+        for key, names in self.setters.items():
+            value = dict.get(environ._data, key)  # type: ignore[attr-defined]
+            if value != self.environ.get(key):
+                self.blame(names, f"it sets {fsdecode(key)}")
+        self.setters.clear()
 
     def running(self, name: str) -> Running:
         """A module's code begins to run, until the end of a `with`."""
@@ -244,25 +261,35 @@ class Ahead:
             return
         writing = args[2] & 3
         path = absolute(path)
-        if path.startswith("/dev/") or (not writing and path.startswith(ANYBODYS)):
+        if path.startswith("/dev/") or (not writing and path.startswith(self.anybodys)):
             return
         if writing or not self.places.directory(path.rpartition("/")[0])[1]:
             self.notice(f"it {'writes' if writing else 'reads'} {path}")
 
     def listed(self, args: "tuple[Any, ...]") -> None:
         """os.listdir(path), os.scandir(path)."""
-        if _getframe(2).f_code.co_filename in _LISTING:
+        caller = _getframe(2).f_code.co_filename
+        if caller in _LISTING or self.looking:
             return
+        if caller.endswith(_METADATA):
+            self.looking = True
+            found = self.plan.has_distributions()
+            self.looking = False
+            if found:
+                self.notice("it looks for distributions, and the project is one")
         path = text(args[0] if args[0] is not None else ".")
         if path is None:
             return
         path = directory_of(path)
-        if not path.startswith(ANYBODYS) and not self.places.directory(path)[1]:
+        if (
+            not path.startswith(self.anybodys)
+            and not self.places.directory(path)[1]
+        ):
             self.notice(f"it lists {path}")
 
     def putenv(self, args: "tuple[Any, ...]") -> None:
         """os.putenv(key, value), os.unsetenv(key)."""
-        self.notice(f"it sets {fsdecode(args[0])}")
+        self.setters[args[0]] = self.stack[:]
 
     def read(self, key: bytes) -> None:
         """A variable is looked up."""

@@ -3,6 +3,7 @@
 Facts
 - A process that is forked has the state of each generator of random numbers that its parent had; the module
   random seeds its own anew at a fork, and no other.
+- A generator that a library seeds with a number of its own is to give the same in each run.
 - importlib remembers what was in a directory until that has another mtime.
 - A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
   does not have to look at, and thereby to copy, what the paused process has.
@@ -26,6 +27,21 @@ class Fresh:
 
     def __init__(self) -> None:
         self.generators: list[Any] = []
+        self.seeded: list[Any] = []  # those that are to give the same numbers each time
+        self.seed: Any = None
+
+    def loaded(self, name: str) -> None:
+        """A module was imported: with that of random, generators can be made."""
+        if name == "random" and self.seed is None:
+            kind = sys.modules[name].Random
+            seed = self.seed = kind.seed
+
+            def noted(generator: "Any", *seeds: "Any", **named: "Any") -> None:
+                if (seeds[:1] or (named.get("a"),))[0] is not None:
+                    self.seeded.append(generator)
+                seed(generator, *seeds, **named)
+
+            kind.seed = noted
 
     def settle(self) -> None:
         """All is imported."""
@@ -33,13 +49,11 @@ class Fresh:
         random = sys.modules.get("random")
         if random is not None:
             kind, exact = random.Random, random.SystemRandom
-            self.generators = [
-                one
-                for one in gc.get_objects()
-                if issubclass(type(one), kind)
-                and not issubclass(type(one), exact)
-                and one is not random._inst
-            ]
+            if self.seed is not None:
+                kind.seed = self.seed
+            known = {id(random._inst), *map(id, self.seeded)}
+            found = [one for one in gc.get_objects() if issubclass(type(one), kind) and id(one) not in known]
+            self.generators = [one for one in found if not issubclass(type(one), exact)]
 
     def freshen(self) -> None:
         """In a copy that is to be a run."""

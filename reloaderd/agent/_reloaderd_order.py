@@ -1,6 +1,7 @@
 """Tells the keeper in which order a process imports libraries, and what it makes of its environment.
 
     +name<TAB>where it is from   a library
+    ~name                        one of these whose import failed
     -name                        any other module, or what has the name of one
     >directory                   of sys.path, and none of libraries
     =name                        a variable that the program sets or removes
@@ -13,7 +14,7 @@ Facts
 """
 
 import sys
-from os import fsdecode, fsencode
+from os import environ, fsdecode, fsencode
 from posix import O_APPEND, O_CLOEXEC, O_RDONLY, O_WRONLY, close, getpid, lstat, read, write
 from posix import open as posix_open
 from time import monotonic
@@ -40,6 +41,7 @@ NATIVE: "tuple[str, ...]" = (
 _OF_NAMESPACES = ("NoneType", "NamespaceLoader", "_NamespaceLoader")
 _NOT_IN_A_LINE = frozenset("\n\t")
 _MODULE = type(sys)
+_HERE = sys._getframe().f_code.co_filename.rpartition("/")[0] + "/"
 
 
 def names_of(module: object) -> "dict[str, Any]":
@@ -79,9 +81,13 @@ class Order:
         self.post = agent.post
         self.process = getpid()
         self.modules = set(sys.modules)
+        self.libraries: set[str] = set()  # those that were told
         self.directories: set[str] = set()
         self.variables: set[str] = set()
         self.seen: dict[str, str | None] = {}
+        self.held: dict[
+            bytes, tuple[bytes | None, str]
+        ] = {}  # set by libraries: what it was before, by which
         self.native = False  # libraries in C were loaded before
         self.lines: list[str] = []
         self.looked_in: list[Any] = []  # sys.path at the last look
@@ -100,6 +106,7 @@ class Order:
         """Tell what is new."""
         if (len(sys.modules) == self.known and sys.path == self.looked_in) or getpid() != self.process:
             return
+        self.look_at_held()
         new = len(sys.modules) - self.known
         self.known = len(sys.modules)
         now = monotonic()
@@ -118,12 +125,42 @@ class Order:
         name = fsdecode(args[0])
         if name in self.variables or getpid() != self.process or not _NOT_IN_A_LINE.isdisjoint(name):
             return
+        importing = self.importing()
+        if importing:
+            self.held.setdefault(args[0], (environ._data.get(args[0]), importing))  # type: ignore[attr-defined]
+            return
         value = fsdecode(args[1]) if len(args) > 1 else None
         if self.seen.get(name, value) != value or (self.native and name.startswith(NATIVE)):
             self.post.object(f"it sets {name}, which libraries look at that were imported ahead of it")
         self.variables.add(name)
         self.look()
         self.lines.append("=" + name)
+
+    def importing(self) -> str:
+        """The library whose import sets a variable by itself; empty where the program does."""
+        frame: Any = sys._getframe(1)
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if path.startswith(_HERE):
+                frame = frame.f_back
+                continue
+            if path[:1] != "<" and not self.places.directory(path.rpartition("/")[0])[1]:
+                break
+            if frame.f_code.co_name == "<module>":
+                return str(frame.f_globals.get("__name__"))
+            frame = frame.f_back
+        return ""
+
+    def look_at_held(self) -> None:
+        """What libraries have set for the time of their import is nothing to tell."""
+        for key, (before, module) in list(self.held.items()):
+            spec = names_of(sys.modules.get(module)).get("__spec__")
+            if getattr(spec, "_initializing", False):
+                continue
+            del self.held[key]
+            if environ._data.get(key) != before and fsdecode(key) not in self.variables:  # type: ignore[attr-defined]
+                self.variables.add(fsdecode(key))
+                self.lines.append("=" + fsdecode(key))
 
     def newest(self, count: int) -> "list[str]":
         """So many modules that are new, looked for from the end."""
@@ -144,10 +181,14 @@ class Order:
             if _NOT_IN_A_LINE.isdisjoint(name + origin):
                 library = origin and self.is_library(spec, origin)
                 self.lines.append(f"+{name}\t{origin}" if library else f"-{name}")
+                self.libraries.update([name] if library else [])
 
     def look(self) -> None:
         """Put all modules on the list that are new."""
         self.note([name for name in list(sys.modules) if name not in self.modules])
+        for name in [name for name in self.libraries if name not in sys.modules]:
+            self.libraries.discard(name)
+            self.lines.append("~" + name)
 
     def look_at_path(self) -> None:
         """Put the directories of sys.path on the list that are new."""

@@ -39,6 +39,8 @@ class Plan:
                 self.left[name] = rest
             elif kind == "-":
                 self.own.add(name)
+            elif kind == "~":
+                self.modules.pop(name, None)
             elif kind == ">":
                 self.directories.add(name)
             elif kind == "=":
@@ -48,6 +50,11 @@ class Plan:
     def holds(self, name: str) -> bool:
         """Whether the program would find a module of that name among what is no library."""
         return any(entry.partition(".")[0] == name for place in self.directories for entry in entries(place))
+
+    def has_distributions(self) -> bool:
+        """Whether something is installed where the program looks, and is no library."""
+        endings = (".egg-info", ".dist-info")
+        return any(entry.endswith(endings) for place in self.directories for entry in entries(place))
 
 
 class Stamps:

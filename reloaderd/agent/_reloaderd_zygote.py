@@ -37,8 +37,8 @@ def become(path: str, number: int, agent: "Any") -> Order:
         if trouble:
             pause.say(f"aside {trouble}")
             _exit(0)
-        ahead = Ahead(plan, agent, number, _target())
         fresh = Fresh()
+        ahead = Ahead(plan, agent, number, _target(), fresh)
         ahead.run()
         if ahead.blamed:
             append(path, [f"!{name}\t{why}" for name, why in ahead.blamed.items()])
@@ -68,7 +68,7 @@ def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:
         for name in ahead.missing:
             agent.lacked_module(place + "/" + name)
     order = Order(plan.path, agent)
-    order.know([*plan.modules, *plan.left], plan.directories, plan.variables)
+    order.know([*plan.modules, *plan.left, *plan.own], plan.directories, plan.variables)
     order.seen = ahead.variables
     order.native = any(is_native(file) for file in ahead.files.values())
     return order
