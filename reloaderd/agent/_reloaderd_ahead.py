@@ -281,10 +281,7 @@ class Ahead:
         if path is None:
             return
         path = directory_of(path)
-        if (
-            not path.startswith(self.anybodys)
-            and not self.places.directory(path)[1]
-        ):
+        if not path.startswith(self.anybodys) and not self.places.directory(path)[1]:
             self.notice(f"it lists {path}")
 
     def putenv(self, args: "tuple[Any, ...]") -> None:

@@ -49,7 +49,9 @@ class Warm:
         if isinstance(event, ZygoteReady):
             self._ready = True
             self._failures = 0
-            return self._say({"modules": event.modules, "left": dict(event.left)}, f"{event.modules} {sorted(event.left)}")
+            return self._say(
+                {"modules": event.modules, "left": dict(event.left)}, f"{event.modules} {sorted(event.left)}"
+            )
         was_ready, self._ready = self._ready, False
         if not was_ready:
             self._failures = ATTEMPTS if event.final else self._failures + 1

@@ -47,20 +47,21 @@ tell([type(a) is A, a.x, A.__module__, copy.deepcopy(a).x, pickle.dumps(A).hex()
 """,
     "resources": """
 import importlib.resources, importlib.metadata, importlib.util, pkgutil
-tell([importlib.resources.files("package").joinpath("data.txt").read_text(), pkgutil.get_data("package", "data.txt").decode(),
+tell([importlib.resources.files("package").joinpath("data.txt").read_text(),
+  pkgutil.get_data("package", "data.txt").decode(),
   importlib.util.find_spec("package.sub").origin, importlib.util.find_spec("json").origin,
   sorted(name for _, name, _ in pkgutil.iter_modules() if name in ("package", "telling", "json", "app"))])
 """,
     "multiprocessing": """
 import multiprocessing, os, sys
-def work(x): return x * x, multiprocessing.current_process().name, os.getppid() == int(os.environ["TOP"]) or multiprocessing.get_start_method()
+def work(x): return x * x, multiprocessing.current_process().name
 if __name__ == "__main__":
-    os.environ["TOP"] = str(os.getpid())
     found = []
     for method in ("fork", "spawn", "forkserver"):
         with multiprocessing.get_context(method).Pool(2) as pool:
             found.append(sorted(one[0] for one in pool.map(work, range(9))))
-    queue = multiprocessing.Queue(); p = multiprocessing.Process(target=queue.put, args=([work(3)[0], __name__],)); p.start()
+    queue = multiprocessing.Queue()
+    p = multiprocessing.Process(target=queue.put, args=([work(3)[0], __name__],)); p.start()
     found.append(queue.get()); p.join(); found.append(p.exitcode)
     tell(found)
 """,
@@ -85,9 +86,10 @@ tell(asyncio.run(main()))
 """,
     "subprocess": """
 import subprocess, sys, os
-code = "import sys, os; print(sys.flags, 'RELOADERD_WARM' in os.environ, sys.path[1:], os.environ.get('PYTHONPATH'))"
+code = "import sys, os; print(sys.flags, 'RELOADERD_WARM' in os.environ, sys.path[1:])"
+code += "; print(os.environ.get('PYTHONPATH'))"
 tell([subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout,
-  subprocess.run("echo $PPID $RELOADERD_WARM | wc -w; exit 4", shell=True, capture_output=True, text=True).stdout.strip(),
+  subprocess.check_output("echo $PPID $RELOADERD_WARM | wc -w", shell=True, text=True).strip(),
   subprocess.run(["false"]).returncode, os.system("exit 3"), os.waitstatus_to_exitcode(os.system("exit 3"))])
 """,
     "signals": """
@@ -113,7 +115,9 @@ tell([len(seen), str(seen[0].message), [str(f) for f in warnings.filters]])
 """,
     "logging": """
 import logging, io, time
-out = io.StringIO(); logging.basicConfig(stream=out, format="%(process)d %(threadName)s %(module)s %(relativeCreated)d"); logging.warning("x")
+out = io.StringIO()
+logging.basicConfig(stream=out, format="%(process)d %(threadName)s %(module)s %(relativeCreated)d")
+logging.warning("x")
 pid, thread, module, since = out.getvalue().split()
 import os
 tell([int(pid) == os.getpid(), thread, module, int(since) < 2000, len(logging.getLogger().handlers)])
@@ -126,12 +130,15 @@ tell([sys.stdin.read(), sys.stdin.fileno(), os.fstat(0).st_rdev])
 import sys, importlib, json, package.sub
 before = json; del sys.modules["json"]; import json as again
 importlib.reload(package.sub)
-tell([before is again, package.sub.__file__, package.__path__, json.__cached__, __import__("os").path.__name__,
-  [type(one).__name__ for one in sys.path_hooks], sorted(k for k in sys.modules if k.startswith("package")), type(json.__loader__).__name__, type(json.__spec__.loader).__name__, json.__spec__._initializing])
+tell([before is again, package.sub.__file__, package.__path__, json.__cached__,
+  __import__("os").path.__name__,
+  [type(one).__name__ for one in sys.path_hooks], sorted(k for k in sys.modules if k.startswith("package")),
+  type(json.__loader__).__name__, type(json.__spec__.loader).__name__, json.__spec__._initializing])
 """,
     "locale": """
 import locale, datetime, time, decimal
-tell([locale.getlocale(), locale.localeconv()["decimal_point"], time.tzname, str(decimal.getcontext()), datetime.datetime(2020,1,1).strftime("%A")])
+tell([locale.getlocale(), locale.localeconv()["decimal_point"], time.tzname, str(decimal.getcontext()),
+  datetime.datetime(2020,1,1).strftime("%A")])
 """,
     "weak": """
 import weakref, gc, functools, dataclasses, typing, enum, collections
@@ -150,7 +157,8 @@ tell([c.execute("select * from t").fetchall(), there, uuid.uuid4().version])
 """,
     "frames": """
 import sys, inspect
-tell([frame.filename for frame in inspect.stack()] + [sys._getframe().f_code.co_name, sys._getframe().f_back is None])
+f = sys._getframe()
+tell([frame.filename for frame in inspect.stack()] + [f.f_code.co_name, f.f_back is None])
 """,
 }
 
@@ -177,8 +185,9 @@ except ImportError:
     numbers = None
 else:
     numbers = [float(numpy.random.random()), float(numpy.random.default_rng().random())]
-tell({"random": random.random(), "uuid": str(uuid.uuid4()), "secret": secrets.token_hex(), "own": lib.OWN.random(), "fixed": lib.FIXED.random(),
-  "name": tempfile.mktemp(), "numpy": numbers, "key": multiprocessing.current_process().authkey.hex(), "hash": hash("x")})
+tell({"random": random.random(), "uuid": str(uuid.uuid4()), "secret": secrets.token_hex(),
+  "own": lib.OWN.random(), "fixed": lib.FIXED.random(),
+  "name": tempfile.mktemp(), "numpy": numbers, "key": multiprocessing.current_process().authkey.hex()})
 """
 )
 
@@ -228,7 +237,8 @@ def test_it_ends_in_the_same_way(twice: Twice, how: str) -> None:
 def test_restart_me_is_understood(twice: Twice) -> None:
     twice.start(
         {
-            "app.py": "import sys, json, telling, os\nsys.exit(3 if os.path.exists('again') and not os.remove('again') else 0)"
+            "app.py": "import sys, json, telling, os\n"
+            "sys.exit(3 if os.path.exists('again') and not os.remove('again') else 0)"
         }
     )
     twice.wait_ready()

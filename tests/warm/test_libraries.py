@@ -14,9 +14,15 @@ from telling import tell
 tell({"lib": lib.__file__, "plain": plain.__file__, "result": str(getattr(lib, "RESULT", None))})
 """
 
+THREAD = "import threading, time\nT = threading.Thread(target=time.sleep, args=(9,), daemon=True)\nT.start()"
+
+TRIES = "try:\n    import {}\nexcept ImportError:\n    RESULT = '{}'\nelse:\n    RESULT = '{}'\n"
+
+IF_EARLY = "import sys\nif not hasattr(sys.modules['__main__'], '__file__'):\n"
+
 BESIDES = {
     "thread": (
-        "import threading, time\nT = threading.Thread(target=time.sleep, args=(9,), daemon=True)\nT.start()",
+        THREAD,
         "it starts a thread",
     ),
     "native thread": (
@@ -55,11 +61,11 @@ BESIDES = {
         "it imports project, which is no library",
     ),
     "error": (
-        "import sys\nif not hasattr(sys.modules['__main__'], '__file__'):\n    raise RuntimeError('too early')",
+        f"{IF_EARLY}    raise RuntimeError('too early')",
         "RuntimeError: too early",
     ),
     "exit": (
-        "import sys\nif not hasattr(sys.modules['__main__'], '__file__'):\n    sys.exit(5)",
+        f"{IF_EARLY}    sys.exit(5)",
         "SystemExit: 5",
     ),
     "gevent": ("import gevent", "it imports gevent"),
@@ -84,8 +90,8 @@ def test_a_library_that_leaves_something_is_left_to_the_run(twice: Twice, kind: 
 def test_a_library_that_goes_on_without_what_is_left_is_left_too(twice: Twice) -> None:
     twice.libraries(
         **{
-            "lib.py": "try:\n    import starts\nexcept ImportError:\n    RESULT = 'without'\nelse:\n    RESULT = 'with'",
-            "starts.py": "import threading, time\nT = threading.Thread(target=time.sleep, args=(9,), daemon=True)\nT.start()",
+            "lib.py": TRIES.format("starts", "without", "with"),
+            "starts.py": THREAD,
             "plain.py": "",
         }
     )
@@ -131,7 +137,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_library_that_changes_makes_the_next_start_a_cold_one(twice: Twice, change: str) -> None:
-    lib = "try:\n    import optional\nexcept ImportError:\n    RESULT = 'old'\nelse:\n    RESULT = 'new'"
+    lib = TRIES.format("optional", "old", "new")
     twice.libraries(**{"lib.py": lib, "plain.py": ""})
     cold, warm = twice.both({"app.py": APP})
     assert cold == warm and warm["result"] == "old"
@@ -153,7 +159,7 @@ def test_a_library_that_changes_makes_the_next_start_a_cold_one(twice: Twice, ch
 def test_a_file_of_the_project_that_hides_a_library_makes_the_next_start_a_cold_one(
     twice: Twice, name: str
 ) -> None:
-    lib = "try:\n    import optional\nexcept ImportError:\n    RESULT = 'old'\nelse:\n    RESULT = 'new'\nimport json"
+    lib = TRIES.format("optional", "old", "new") + "import json\n"
     twice.libraries(**{"lib.py": lib, "plain.py": "import json"})
     cold, warm = twice.both(
         {

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -30,7 +29,8 @@ async def app(scope, receive, send):
         while True:
             await send({"type": (await receive())["type"] + ".complete"})
     text = f"TEXT {os.getpid()} {os.environ['RELOADERD_RUN']}".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(text)).encode())]})
+    headers = [(b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": text})
 """
 
@@ -160,7 +160,8 @@ def test_what_was_edited_is_served(twice: Twice, name: str) -> None:
 
 CELERY = """
 from celery import Celery
-app = Celery("tasks", broker="filesystem://", broker_transport_options={"data_folder_in": "queue", "data_folder_out": "queue"})
+folders = {"data_folder_in": "queue", "data_folder_out": "queue"}
+app = Celery("tasks", broker="filesystem://", broker_transport_options=folders)
 app.conf.broker_connection_retry_on_startup = True
 @app.task
 def add(a, b):
@@ -238,7 +239,7 @@ import os, numpy
 from telling import tell
 a = numpy.random.rand(600, 600)
 b = a @ a @ numpy.linalg.inv(a)
-tell([bool(abs(b - a).max() < 1e-6), len(os.listdir("/proc/self/task")) > 0, float(numpy.random.random()) != 0])
+tell([bool(abs(b - a).max() < 1e-6), float(numpy.random.random()) != 0])
 """
 
 
@@ -251,9 +252,17 @@ def test_numpy_computes_with_its_threads(twice: Twice) -> None:
     assert not [name for name in left if name in ("numpy", "numpy.linalg")], left
 
 
+PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import socket, json, gevent
+from telling import tell
+tell([socket.socket.__module__, monkey.is_module_patched("threading")])
+"""
+
+
 def test_gevent_is_left_to_the_run(twice: Twice) -> None:
     if importlib.util.find_spec("gevent") is None:
         pytest.skip("no gevent here")
-    app = "from gevent import monkey\nmonkey.patch_all()\nimport socket, json, gevent\nfrom telling import tell\ntell([socket.socket.__module__, monkey.is_module_patched('threading')])\n"
-    cold, warm = twice.both({"app.py": app})
+    cold, warm = twice.both({"app.py": PATCHED})
     assert cold == warm and warm[0].startswith("gevent")

@@ -14,7 +14,7 @@ import json, os, sys
 from telling import tell
 print("who asks", flush=True)
 name = input()
-tell([name, sys.stdin.isatty(), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp(), os.get_terminal_size(0)[:2], os.ttyname(0) != ""])
+tell([name, sys.stdin.isatty(), os.isatty(1), os.tcgetpgrp(0) == os.getpgrp(), os.get_terminal_size(0)[:2]])
 """
 
 
@@ -56,8 +56,10 @@ from telling import tell
 found = []
 for at in range(int(os.environ["LISTEN_FDS"])):
     one = socket.socket(fileno=3 + at)
-    found.append([one.getsockname()[1], one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), os.get_inheritable(3 + at)])
-tell([found, int(os.environ["LISTEN_PID"]) == os.getpid(), os.environ["LISTEN_FDNAMES"], len(os.listdir("/proc/self/fd"))])
+    listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    found.append([one.getsockname()[1], listens, os.get_inheritable(3 + at)])
+tell([found, int(os.environ["LISTEN_PID"]) == os.getpid(), os.environ["LISTEN_FDNAMES"],
+  len(os.listdir("/proc/self/fd"))])
 """
 
 
@@ -73,7 +75,8 @@ CHANGED = """
 import json, os
 from telling import tell
 tell([os.environ["RELOADERD_CHANGED"], os.environ["RELOADERD_CHANGED_COUNT"], os.environ["RELOADERD_RUN"],
-  os.popen("echo $RELOADERD_CHANGED $RELOADERD_RUN").read().split(), os.environ["RELOADERD"], os.environ.get("SET")])
+  os.popen("echo $RELOADERD_CHANGED $RELOADERD_RUN").read().split(), os.environ["RELOADERD"],
+  os.environ.get("SET")])
 """
 
 
@@ -95,7 +98,9 @@ def test_a_library_that_is_imported_later_is_imported_ahead_the_next_time(twice:
     assert twice.said(1) is False
     first = twice.wait_ready()["modules"]
     assert twice.said(twice.again()) is False
-    twice.daemon.wait(lambda: any(one["modules"] > first for one in twice.daemon.named("warm")), "another copy")
+    twice.daemon.wait(
+        lambda: any(one["modules"] > first for one in twice.daemon.named("warm")), "another copy"
+    )
     assert twice.said(twice.again()) is True
 
 
