@@ -10,7 +10,7 @@ from tests.agent.conftest import FOLLOWED, interpreter
 from tests.warm.conftest import Twice
 
 APP = """
-import json, os, sys, threading, logging, random, subprocess, asyncio, multiprocessing, sqlite3, email.message
+import json, os, sys, threading, logging, random, subprocess, asyncio, multiprocessing, email.message
 from telling import tell
 def work(x):
     return x + 1
@@ -19,7 +19,7 @@ if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         result = pool.map(work, [1])
     tell([sys.version, sys.argv, sys.path, __file__, result, asyncio.run(asyncio.sleep(0, 3)), str(sys.flags),
-      sorted(set(sys.modules) - {"sitecustomize"}) == sorted(set(sys.modules)), len(os.listdir("/proc/self/fd"))])
+      "sitecustomize" in sys.modules, len(os.listdir("/proc/self/fd"))])
 """
 
 PROBE = (Path(__file__).parent / "probe.py").read_text()
