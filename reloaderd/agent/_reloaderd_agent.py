@@ -93,6 +93,7 @@ class Agent:
         self.own: set[str] = set()
         self.missing: set[str] = set()
         self.absent: set[str] = set()  # real paths of data that was not there to be read
+        self.ahead: dict[str, str] = {}  # libraries by name that were imported ahead of the program
         self.full = False
         self.places = Places(roots, _STANDARD)
         self.tag = "." + (sys.implementation.cache_tag or "/")
@@ -142,8 +143,8 @@ class Agent:
 
     def loaded(self) -> None:
         """Note the modules that were loaded before the agent, by .pth files and the like."""
-        for module in list(sys.modules.values()):
-            if type(module) is not type(sys):
+        for name, module in list(sys.modules.items()):
+            if name in self.ahead or type(module) is not type(sys):
                 continue
             file = module.__dict__.get("__file__")
             loader = module.__dict__.get("__loader__")

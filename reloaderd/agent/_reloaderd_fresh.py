@@ -4,7 +4,8 @@ Facts
 - A process that is forked has the state of each generator of random numbers that its parent had; the module
   random seeds its own anew at a fork, and no other.
 - A generator that a library seeds with a number of its own is to give the same in each run.
-- importlib remembers what was in a directory until that has another mtime.
+- importlib remembers what was in a directory until that has another mtime; in those of libraries all is seen
+  to be as it was.
 - A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
   does not have to look at, and thereby to copy, what the paused process has.
 - multiprocessing makes its key for connections when it is imported.
@@ -17,6 +18,8 @@ from os import urandom
 from posix import getpid
 from time import time, time_ns
 
+from _reloaderd_order import directory_of  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 class Fresh:
     """What is remembered of the paused process for those that come of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: "Any") -> None:
+        self.places = places
+        self.forgetting: list[Any] = []  # of what directories hold that are no libraries
         self.generators: list[Any] = []
         self.seeded: list[Any] = []  # those that are to give the same numbers each time
         self.seed: Any = None
@@ -46,6 +51,10 @@ class Fresh:
     def settle(self) -> None:
         """All is imported."""
         gc.collect()
+        for place, finder in list(sys.path_importer_cache.items()):
+            forget = getattr(finder, "invalidate_caches", None)
+            if forget is not None and not self.places.directory(directory_of(place))[1]:
+                self.forgetting.append(forget)
         random = sys.modules.get("random")
         if random is not None:
             kind, exact = random.Random, random.SystemRandom
@@ -57,10 +66,8 @@ class Fresh:
 
     def freshen(self) -> None:
         """In a copy that is to be a run."""
-        for finder in list(sys.path_importer_cache.values()):
-            forget = getattr(finder, "invalidate_caches", None)
-            if forget is not None:
-                forget()
+        for forget in self.forgetting:
+            forget()
         for generator in self.generators:
             generator.seed()
         for name, freshen in _ANEW.items():

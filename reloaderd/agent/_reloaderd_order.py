@@ -15,7 +15,7 @@ Facts
 
 import sys
 from os import environ, fsdecode, fsencode
-from posix import O_APPEND, O_CLOEXEC, O_RDONLY, O_WRONLY, close, getpid, lstat, read, write
+from posix import O_APPEND, O_CLOEXEC, O_RDONLY, O_WRONLY, close, getpid, read, write
 from posix import open as posix_open
 from time import monotonic
 
@@ -237,12 +237,3 @@ def content(path: str) -> bytes:
 def directory_of(place: str) -> str:
     """The directory that an item of sys.path stands for."""
     return absolute(place or ".").rstrip("/")  # type: ignore[no-any-return]
-
-
-def stamp(path: str) -> "tuple[int, ...]":
-    """What tells one state of a file or directory from another; nothing where it cannot be looked at."""
-    try:
-        state = lstat(path)
-    except OSError:
-        return ()
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

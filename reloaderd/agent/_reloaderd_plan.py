@@ -5,14 +5,15 @@ The plan is what the runs told (_reloaderd_order), with a line `!name<TAB>why` f
 
 import sys
 from os import fsdecode
-from posix import listdir
+from posix import listdir, lstat
 
-from _reloaderd_order import NATIVE, content, directory_of, is_native, stamp  # type: ignore[import-not-found]
+from _reloaderd_order import NATIVE, content, directory_of, is_native  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+NOTHING = 0, 0, 0
 _ENDINGS = (".py", ".pyc", ".so")
 
 
@@ -57,6 +58,18 @@ class Plan:
         return any(entry.endswith(endings) for place in self.directories for entry in entries(place))
 
 
+def stamp(path: str) -> "tuple[int, int, int]":
+    """What tells one state of a file or directory from another: its inode, size and ctime.
+
+    Whatever is done to it sets the ctime, and nobody can set it back.
+    """
+    try:
+        state = lstat(path)
+    except OSError:
+        return NOTHING
+    return state.st_ino, state.st_size, state.st_ctime_ns
+
+
 class Stamps:
     """How everything looked that was imported ahead, and what else would be found in its stead.
 
@@ -68,15 +81,21 @@ class Stamps:
         for place in [directory_of(place) for place in sys.path if type(place) is str]:
             if places.directory(place)[1]:
                 paths += [place, *[f"{place}/{name}" for name in entries(place) if name[-4:] == ".pth"]]
-        self.stamps = [(path, stamp(path)) for path in paths]
+        self.stamps = [(path, *stamp(path)) for path in paths]
         self.names = {name.partition(".")[0] for name in files} | missing
         self.directories = sorted(plan.directories)
         self.hiding = self.hidden_by()
 
     def changed(self) -> str:
         """The first that is not as it was; empty where all is."""
-        for path, before in self.stamps:
-            if stamp(path) != before:
+        for path, inode, size, changed in self.stamps:
+            try:  # as `stamp` does, a thousand times at each start
+                now = lstat(path)
+            except OSError:
+                if inode:
+                    return f"{path} is gone"
+                continue
+            if now.st_ctime_ns != changed or now.st_ino != inode or now.st_size != size:
                 return f"{path} has changed"
         for path in self.hidden_by():
             if path not in self.hiding:

@@ -9,7 +9,7 @@ Facts
 
 import sys
 from os import environ, fsdecode
-from posix import _exit, stat
+from posix import _exit, getpid, stat
 
 from _reloaderd_ahead import Ahead  # type: ignore[import-not-found]
 from _reloaderd_fresh import Fresh  # type: ignore[import-not-found]
@@ -37,7 +37,7 @@ def become(path: str, number: int, agent: "Any") -> Order:
         if trouble:
             pause.say(f"aside {trouble}")
             _exit(0)
-        fresh = Fresh()
+        fresh = Fresh(agent.places)
         ahead = Ahead(plan, agent, number, _target(), fresh)
         ahead.run()
         if ahead.blamed:
@@ -46,6 +46,7 @@ def become(path: str, number: int, agent: "Any") -> Order:
             _exit(0)
         stamps = Stamps(plan, ahead.files, ahead.missing, agent.places)
         fresh.settle()
+        order = _tell(agent, plan, ahead)
         pause.say(f"paused {len(ahead.files)} {plan.size}")
     except BaseException as error:
         pause.say(f"aside {type(error).__name__}: {error}")
@@ -57,12 +58,14 @@ def become(path: str, number: int, agent: "Any") -> Order:
     if why:
         _exit(0)
     fresh.freshen()
-    return _tell(agent, plan, ahead)
+    agent.post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))
+    order.process = getpid()
+    return order
 
 
 def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:
-    """Have the run tell what was done ahead of it as what it did itself."""
-    agent.post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))
+    """Have the runs tell what was done ahead of them as what they did themselves."""
+    agent.ahead = ahead.files
     agent.post.libraries += len(ahead.files)
     for place in plan.directories:
         for name in ahead.missing:
