@@ -2,15 +2,17 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PREFIX ?= /usr/local
+DESTDIR ?=
 BIN := $(VENV)/bin
 RECIPE := setup.cfg pyproject.toml .ci/venv
 PYTEST = -m pytest -q
-# The black-box tests wait for most of their time: two at once, however many processors there are.
-TWO = -n 2 --dist worksteal
+# The black-box tests wait for most of their time: three at once, however many processors there are.
+THREE = -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check format bench clean
+.PHONY: help demo test soak check format bench bench-served install uninstall clean
 
 help: ## list these targets
 	@echo "make TARGET [PYTHON=python3]"
@@ -26,8 +28,8 @@ demo: $(VENV)/.demo ## serve examples/hello and restart it whenever you edit it
 
 test: $(VENV)/.test ## run every test, and most of them on every other Python that is found
 	@.ci/tools
-	$(BIN)/python $(PYTEST) $(TWO)
-	@.ci/others $(PYTHON) $(PYTEST) $(TWO)
+	$(BIN)/python $(PYTEST) $(THREE)
+	@.ci/others $(PYTHON) $(PYTEST) $(THREE)
 
 soak: $(VENV)/.test ## whatever can happen, to a real one, until it breaks: SECONDS=600 SEED=7 BACKEND=poll
 	$(BIN)/python -m tests.soak $(addprefix --seconds ,$(SECONDS)) $(addprefix --seed ,$(SEED)) \
@@ -45,6 +47,15 @@ format: $(VENV)/.test ## put the sources into the form that `make check` asks fo
 
 bench: $(VENV)/.demo ## measure reloaderd next to the tools that do the same
 	$(BIN)/python -m benchmarks
+
+bench-served: $(VENV)/.demo ## measure from a save until it is served, and the requests refused meanwhile
+	$(BIN)/python -m benchmarks.served
+
+install: ## reloaderd for all users of this machine: PREFIX=/usr/local DESTDIR=
+	@.ci/install "$(PYTHON)" "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## remove what `make install` has installed there
+	@.ci/install --remove "$(PREFIX)" "$(DESTDIR)"
 
 clean: ## remove everything that these targets made
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,6 +42,16 @@ def become_subreaper() -> None:
         raise OSError("prctl(PR_SET_CHILD_SUBREAPER)")
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a tool itself: it may take its time."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Running:
     """One tool at work on one tree, with the child of the bench as its command."""
 
@@ -148,13 +158,7 @@ class Running:
         if self._fd < 0:
             return
         kept = procfs.descendants(self.pid)
-        if not self.ended():
-            self._process.terminate()
-            try:
-                self._process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process)
         self._kill_rest({(process.pid, process.began) for process in kept})
         os.close(self._fd)
         self._fd = -1

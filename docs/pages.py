@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,21 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))  # the package that is built, not one that is installed
 
 import reloaderd  # noqa: E402
+from reloaderd.control.options import COMMANDS, control_parser, explain_parser  # noqa: E402
 from reloaderd.doctor.options import doctor_parser  # noqa: E402
 from reloaderd.options import watch_parser  # noqa: E402
+from reloaderd.units.options import install_parser, list_parser, remove_parser  # noqa: E402
 from reloaderd.values import Choice  # noqa: E402
 
-PARSERS = {"watch": watch_parser, "doctor": doctor_parser}
+PARSERS = {
+    "watch": watch_parser,
+    **{name: partial(control_parser, name) for name in COMMANDS},
+    "explain": explain_parser,
+    "doctor": doctor_parser,
+    "service install": install_parser,
+    "service list": list_parser,
+    "service remove": remove_parser,
+}
 """What there is to call, in the order of the manual."""
 
 NAME = "keeps commands running and restarts them when the files they depend on change"
@@ -95,6 +106,9 @@ def command_page() -> str:
     for title, text in usage.items():
         if title != "Options":
             parts += [f"# {title.upper()}", text]
+    control = sections("control.md")
+    parts += ["# TALKING TO ONE THAT RUNS", control.pop("").partition("\n\n")[2]]
+    parts += [part for title, text in control.items() for part in (f"## {title}", text)]
     parts += ["# SEE ALSO", "**reloaderd.toml**(5), **inotify**(7), **systemd.service**(5)"]
     return "\n\n".join(parts)
 
@@ -201,17 +215,28 @@ def completion(shell: str) -> str:
     top = argparse.ArgumentParser(prog="reloaderd", add_help=False)
     top.add_argument("-h", "--help", action="store_true", help="show what there is")
     top.add_argument("-V", "--version", action="store_true", help="show the version")
-    subcommands = top.add_subparsers()
+    subcommands = {"": top.add_subparsers()}
     for name, new_parser in PARSERS.items():
         parser = new_parser()
         parser.description = brief(" ".join((parser.description or "").split()))
         for action in parser._actions:
             complete(action)
-        parser.add_argument("path", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
-        subcommands._name_parser_map[name] = parser  # as add_parser does, which makes one
-        subcommands._choices_actions.append(argparse.Action([], name, help=parser.description))
+        if name not in COMMANDS:  # which take a NAME
+            parser.add_argument("word", nargs="*", help="PATH").complete = shtab.FILE  # type: ignore[attr-defined]
+        above, _, last = name.rpartition(" ")
+        if above not in subcommands:
+            group = argparse.ArgumentParser(description="services of your systemd", add_help=False)
+            subcommands[above] = group.add_subparsers()
+            put(subcommands[""], above, group)
+        put(subcommands[above], last, parser)
     text: str = shtab.complete(top, shell=shell)
     return text
+
+
+def put(subcommands: Any, name: str, parser: argparse.ArgumentParser) -> None:
+    """Have a parser that is there for a subcommand: add_parser would make one."""
+    subcommands._name_parser_map[name] = parser
+    subcommands._choices_actions.append(argparse.Action([], name, help=parser.description))
 
 
 def complete(action: argparse.Action) -> None:

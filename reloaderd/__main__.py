@@ -7,8 +7,8 @@ This is the one place that prints errors.  Imports are where they are needed: an
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from reloaderd.errors import ReloaderdError
 
@@ -85,26 +85,66 @@ def _run(argv: Sequence[str], manager: ServiceManager | None) -> tuple[int, int]
     """The exit status, and the signal to die of instead or 0."""
     _occupy_standard_descriptors()
     from reloaderd import cli
-    from reloaderd.settings import DoctorSettings
+    from reloaderd.settings import Settings
 
     wanted = cli.parse(argv)
-    if isinstance(wanted, cli.Said):
-        return _say(wanted.text, wanted.status, error=bool(wanted.status)), 0
-    if isinstance(wanted, DoctorSettings):
-        from reloaderd.doctor.visit import visit
+    if isinstance(wanted, Settings):
+        del cli
+        _forget(NEEDED_ONCE)
+        return _watch(wanted, manager)
+    return _CARRIED_OUT_BY[type(wanted).__name__](wanted), 0
 
-        return _say(*visit(wanted)), 0
-    del cli
-    _forget(NEEDED_ONCE)
+
+def _answer(said: Any) -> int:
+    return _say(said.text, said.status, error=bool(said.status))
+
+
+def _doctor(settings: Any) -> int:
+    from reloaderd.doctor.visit import visit
+
+    return _say(*visit(settings))
+
+
+def _control(settings: Any) -> int:
+    from reloaderd.control.visit import visit
+
+    try:
+        return visit(settings, _write)
+    except BrokenPipeError:  # `reloaderd events | head -1` read enough
+        _forget_output()
+        return 0
+
+
+def _explain(settings: Any) -> int:
+    from reloaderd.control.explain import visit
+
+    return _say(*visit(settings))
+
+
+def _service(settings: Any) -> int:
+    from reloaderd.units.acts import act
+
+    return _say(*act(settings))
+
+
+_CARRIED_OUT_BY: dict[str, Callable[[Any], int]] = {
+    "Said": _answer,
+    "DoctorSettings": _doctor,
+    "ControlSettings": _control,
+    "ExplainSettings": _explain,
+    "UnitSettings": _service,
+}
+"""By what the command line was read as: what does it, and returns the exit status."""
+
+
+def _watch(wanted: Settings, manager: ServiceManager | None) -> tuple[int, int]:
     from reloaderd.loop import run
 
     config = wanted.config
     console = _console(wanted.console, named=config is not None)
     if config is None:
-        status, signum = run(wanted, console, None, manager)
-    else:
-        status, signum = run(wanted, console, lambda: _read_again(config), manager)
-    return status, signum
+        return run(wanted, console, None, manager)
+    return run(wanted, console, lambda: _read_again(config), manager)
 
 
 def _console(settings: ConsoleSettings, named: bool) -> Console | JournalConsole:
@@ -161,22 +201,30 @@ def _occupy_standard_descriptors() -> None:
     os.close(fd)
 
 
-def _say(text: str, status: int, error: bool = False) -> int:
+def _say(text: str, status: int = 0, error: bool = False) -> int:
     """Print on stdout, or where it is about an `error` on stderr; returns `status`."""
+    try:
+        _write(text, error)
+    except BrokenPipeError:  # `reloaderd --help | head -1` read enough
+        _forget_output()
+    return status
+
+
+def _write(text: str, error: bool = False) -> None:
+    """Write it at once.  Raises BrokenPipeError where nobody reads any more."""
     stream = sys.stderr if error else sys.stdout
     if stream is None:  # it was closed when we were started
-        return status
+        return
     try:
         # a name may have what the locale has not
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:  # `reloaderd --help | head -1` read enough
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
         _forget_output()
-    except OSError as error:
-        _forget_output()
-        raise ReloaderdError(f"cannot write: {(error.strerror or '').lower()}", exit_code=1) from None
-    return status
+        raise ReloaderdError(f"cannot write: {(fault.strerror or '').lower()}", exit_code=1) from None
 
 
 def _forget_output() -> None:

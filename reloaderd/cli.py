@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from reloaderd import __version__, assembly, paths, values
 from reloaderd.errors import ReloaderdError
 from reloaderd.options import watch_parser
 from reloaderd.parsers import HelpWanted, Parser, nearest
-from reloaderd.settings import ConfigSettings, DoctorSettings, Settings
+from reloaderd.settings import (
+    ConfigSettings,
+    ControlSettings,
+    DoctorSettings,
+    ExplainSettings,
+    Settings,
+    UnitSettings,
+)
 from reloaderd.wording import words
 
 OVERVIEW = """\
@@ -20,7 +28,11 @@ reloaderd keeps a command running and restarts it when the files it depends on c
 usage: reloaderd watch [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
        reloaderd watch [OPTIONS] [--config FILE] [SERVICE ...]
        reloaderd doctor [OPTIONS] [PATH ...]
-       reloaderd watch --help
+       reloaderd status | restart | stop | pause | resume | why | events [NAME]
+       reloaderd explain [OPTIONS] PATH
+       reloaderd service install NAME [OPTIONS] [PATH ...] -- COMMAND [ARG ...]
+       reloaderd service list | remove NAME
+       reloaderd COMMAND --help
        reloaderd --version
 
 For example, to run app.py and restart it when something in ./src changes:
@@ -31,10 +43,21 @@ and to see what would be watched, what is ignored, and whether the limits suffic
 
     reloaderd doctor src
 
-All options, with more examples: reloaderd watch --help
+To see from elsewhere what it does, and why it did:
+
+    reloaderd status
+    reloaderd why
+
+And to keep it running from now on, after your log-out and a reboot too:
+
+    reloaderd service install web src -- python app.py
+
+All options, with more examples: reloaderd watch --help (and so on for each)
 """
 
-SUBCOMMANDS = ("watch", "doctor")
+
+CONTROL = ("status", "restart", "stop", "pause", "resume", "why", "events")
+"""What talks to one that runs (reloaderd.control)."""
 
 USAGE = "reloaderd watch [PATH ...] -- COMMAND [ARG ...]"
 
@@ -48,7 +71,10 @@ class Said(NamedTuple):
     status: int
 
 
-def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
+Wanted = Settings | DoctorSettings | ControlSettings | ExplainSettings | UnitSettings | Said
+
+
+def parse(argv: Sequence[str]) -> Wanted:
     """What the arguments after the program's name ask for.
 
     Raises `ReloaderdError` (exit status 2) for anything that is not right about them or about the
@@ -64,7 +90,7 @@ def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
     if first not in SUBCOMMANDS:
         raise _no_subcommand(first)
     try:
-        return _doctor([*argv[1:]]) if first == "doctor" else _watch([*argv[1:]])
+        return SUBCOMMANDS[first]([*argv[1:]])
     except HelpWanted as wanted:
         return Said(str(wanted), 0)
 
@@ -72,7 +98,7 @@ def parse(argv: Sequence[str]) -> Settings | DoctorSettings | Said:
 def _no_subcommand(word: str) -> ReloaderdError:
     if word.startswith("-"):
         return ReloaderdError(f"unknown option {word}", f"options come after watch: {USAGE}")
-    near = nearest(word, SUBCOMMANDS)
+    near = nearest(word, [one for one in SUBCOMMANDS if abs(len(one) - len(word)) < 3])
     return ReloaderdError(f"unknown subcommand {word}", f"did you mean {near}?" if near else f"try {USAGE}")
 
 
@@ -105,23 +131,28 @@ def _configured(
     from reloaderd.config import reader, source
 
     cwd = paths.working_directory()
-    name = given.pop("config", None)
-    named = again.named if again else name is not None
-    if named and not again and not os.path.lexists(name):
+    called = given.pop("name", None)
+    file = given.pop("config", None)
+    named = again.named if again else file is not None
+    if named and not again and not os.path.lexists(file):
         _check_for_command(mine, rest)  # `sh -c …`
-    found = source.read_again(again.path, cwd, named) if again else source.find(name, cwd)
+    found = source.read_again(again.path, cwd, named) if again else source.find(file, cwd)
     if found is None:
         _check_for_command(mine, rest)
     _check_for_options(rest, parser)
     if found is None:
         raise ReloaderdError("COMMAND is missing", NO_COMMAND)
-    if "name" in given:
-        raise ReloaderdError(
-            "--name is for a COMMAND", f"the services of {found.shown} have names: leave it out"
-        )
     assembly.check_contradictions(given)
     config = again or ConfigSettings(found.path, named, tuple(mine))
-    return reader.settings(found, given, rest, config, again=again is not None)
+    settings = reader.settings(found, given, rest, config, again=again is not None)
+    name = called or values.name_of_file(found.path, (source.FILE, source.PROJECT))
+    return settings._replace(name=name, named=called is not None)
+
+
+def _service(argv: list[str]) -> UnitSettings:
+    from reloaderd.units import options
+
+    return options.parse(argv, _watch)
 
 
 def _doctor(argv: list[str]) -> DoctorSettings:
@@ -137,6 +168,36 @@ def _doctor(argv: list[str]) -> DoctorSettings:
     given |= {"name": "doctor", "dry_run": True}
     service = assembly.service(given, (), paths.roots(roots, paths.working_directory()))
     return DoctorSettings(service, **assembly.fields(DoctorSettings, given))
+
+
+def _control(command: str, argv: list[str]) -> ControlSettings:
+    from reloaderd.control.options import control_parser
+
+    parser = control_parser(command)
+    given, rest = _parsed(parser, argv)
+    _check_for_options([word for word in rest if word != "--"], parser)
+    names = [word for word in rest if word != "--"]
+    if len(names) > 1:
+        raise ReloaderdError(f"{command} takes one NAME: {words(names)}", f"see {parser.prog} --help")
+    return ControlSettings(command, names[0] if names else None, **assembly.fields(ControlSettings, given))
+
+
+def _explain(argv: list[str]) -> ExplainSettings:
+    from reloaderd.control.options import explain_parser
+
+    parser = explain_parser()
+    given, rest = _parsed(parser, argv)
+    _check_for_options([word for word in rest if word != "--"], parser, others=watch_parser())
+    found = [word for word in rest if word != "--"]
+    if len(found) != 1 or not found[0]:
+        what = f"one PATH at a time: {words(found)}" if found else "PATH is missing"
+        raise ReloaderdError(what, "reloaderd explain PATH")
+    path = paths.absent(found[0], paths.working_directory())
+    is_dir = os.path.isdir(path) and not os.path.islink(path)
+    name, json = given.pop("name", None), given.pop("json", False)
+    if name is not None and given:
+        raise ReloaderdError("--name and options of what to watch contradict each other", "leave one out")
+    return ExplainSettings(path, os.path.realpath(path), is_dir, given, name, json)
 
 
 def _parsed(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -200,6 +261,7 @@ def _is_command(word: str) -> bool:
 def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Settings:
     assembly.check_contradictions(given)
     cwd = paths.working_directory()
+    named = "name" in given
     given.setdefault("name", values.name_of_directory(cwd))
     if given.get("shell"):
         command = assembly.shell(command)
@@ -209,4 +271,14 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
         given["listen"] = assembly.addresses(given["listen"], cwd)
     environ = assembly.environ(given)
     service = assembly.service(given, command, paths.roots(roots, cwd), environ)
-    return assembly.settings(given, (service,))
+    return assembly.settings({**given, "named": named}, (service,))
+
+
+SUBCOMMANDS: dict[str, Callable[[list[str]], Wanted]] = {
+    "watch": _watch,
+    "doctor": _doctor,
+    "explain": _explain,
+    "service": _service,
+    **{name: partial(_control, name) for name in CONTROL},
+}
+"""What reads the words after each."""

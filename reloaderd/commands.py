@@ -161,6 +161,20 @@ class RemoveService(NamedTuple):
     service: str
 
 
+class Answer(NamedTuple):
+    """Answer an `Asked` of this client: with `parameters`, or where there is one with an `error`."""
+
+    client: int
+    parameters: Mapping[str, Any]
+    error: str = ""
+
+
+class Follow(NamedTuple):
+    """Tell this client of every `Report` from now on."""
+
+    client: int
+
+
 class LendTerminal(NamedTuple):
     """Make the run's process group the terminal's foreground group, and continue it."""
 
@@ -182,6 +196,11 @@ class Report(NamedTuple):
     event: str
     service: str
     fields: Mapping[str, Any]
+
+    def entry(self, time: float) -> dict[str, Any]:
+        """All of it as one object; `time` is that of day, in seconds since 1970."""
+        entry = {"event": self.event, "time": time, "service": self.service}
+        return entry | {key: value for key, value in self.fields.items() if key not in entry}
 
 
 class Notify(NamedTuple):
@@ -221,6 +240,8 @@ Command = (
     | ReadConfig
     | AddService
     | RemoveService
+    | Answer
+    | Follow
     | LendTerminal
     | ReclaimTerminal
     | StopSelf

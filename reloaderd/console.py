@@ -110,8 +110,7 @@ def restarts(fields: Fields) -> bool:
 def _json_line(event: str, service: str, fields: Fields) -> bytes:
     import json  # 2 ms and 0.3 MB that a text console does without
 
-    entry = {"event": event, "time": time.time(), "service": service}
-    entry |= {key: value for key, value in fields.items() if key not in entry}
+    entry = Report(event, service, fields).entry(time.time())
     return json.dumps(entry, default=str).encode("ascii") + b"\n"
 
 

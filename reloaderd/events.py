@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reloaderd.settings import Settings
 
@@ -397,6 +397,21 @@ class SignalArrived(NamedTuple):
     signum: int
 
 
+class Asked(NamedTuple):
+    """A client of the control socket calls `method` (kernel.control): answered by `Answer`.
+
+    With `more` it takes several answers; with `oneway` it wants none.  `clock` tells the time of day: of each
+    (since, offset) the offset to add to an instant that is not before `since`.
+    """
+
+    client: int
+    method: str
+    parameters: Mapping[str, Any]
+    more: bool = False
+    oneway: bool = False
+    clock: Sequence[tuple[float, float]] = ()
+
+
 class TerminalClosed(NamedTuple):
     """The terminal that was lent cannot be taken back: it is gone."""
 
@@ -431,5 +446,6 @@ Event = (
     | ConfigRead
     | PulseMade
     | SignalArrived
+    | Asked
     | TerminalClosed
 )

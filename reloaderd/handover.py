@@ -78,7 +78,8 @@ class Handover:
         first = not self._plan and not self._given
         plan, rest = share(self._inherited, services)
         keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
-        self._open([key for key in keys if key not in self._opened])
+        beside = [one for key, one in self._opened.items() if key not in keys]
+        self._open([key for key in keys if key not in self._opened], beside)
         for one in self._stored:
             self._forget(one)
         self._stored.clear()
@@ -89,11 +90,11 @@ class Handover:
         if first:
             self._refuse(rest)
 
-    def _open(self, keys: Iterable[Key]) -> None:
+    def _open(self, keys: Iterable[Key], beside: Sequence[Bound]) -> None:
         opened: dict[Key, Bound] = {}
         for key in keys:
             try:
-                opened[key] = self._come_back(key) or sockets.open_at(key.address)
+                opened[key] = self._come_back(key) or sockets.open_at(key.address, beside)
             except OSError as error:
                 for one in opened.values():
                     one.close(stays=bool(one.name))

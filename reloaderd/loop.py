@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import select
 import time
 from collections.abc import Callable, Sequence
@@ -33,13 +34,14 @@ from reloaderd.events import (
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.child import reap_strays
+from reloaderd.kernel.child import reap_strays, working_directory
+from reloaderd.kernel.control import Control
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.terminal import Terminal, TerminalGone
-from reloaderd.processes import Processes, Tell
-from reloaderd.settings import Settings
+from reloaderd.processes import Processes
+from reloaderd.settings import Identity, Settings
 
 if TYPE_CHECKING:
     from reloaderd.core.manager import Managed
@@ -64,9 +66,10 @@ def run(
         with Processes(console.report, manager) as processes:
             processes.start(settings.services)
             with (
+                Control(settings.name, settings.named, console.report) as control,
                 Signals() as signals,
                 Terminal() as terminal,
-                Loop(settings, processes, signals, terminal, console.report, read_again, manager) as loop,
+                Loop(settings, processes, signals, terminal, control, read_again, manager) as loop,
             ):
                 ready = True
                 return loop.run()
@@ -87,7 +90,7 @@ class Loop:
         processes: Processes,
         signals: Signals,
         terminal: Terminal,
-        tell: Tell,
+        control: Control,
         read_again: ReadAgain | None,
         manager: ServiceManager | None,
     ) -> None:
@@ -99,7 +102,8 @@ class Loop:
         self._manager = manager
         self._signals = signals
         self._terminal = terminal
-        self._tell = tell
+        self._control = control
+        self._tell = control.report
         self._leaders: dict[str, int] = {}  # service -> pid of its latest child
         self._woken = time.monotonic()
         self._untold: list[do.Report] = []
@@ -121,7 +125,10 @@ class Loop:
     def run(self) -> tuple[int, int]:
         """Until the engine says Quit: the exit status and the signal to die of, 0 for none."""
         late = self._settings.poll_interval
-        engine = Engine(self._settings, bool(self._terminal), self._source.name, late)
+        config = self._settings.config.path if self._settings.config is not None else ""
+        here = os.path.realpath(working_directory())
+        identity = Identity(self._control.name, os.getpid(), here, config, time.monotonic())
+        engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
         self._engine = engine if self._manager is None else self._manager.before(engine)
         self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
@@ -139,6 +146,7 @@ class Loop:
         self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
         self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
         self._adapters += [self._manager] if self._manager is not None else []
+        self._adapters += [self._control] if self._control else []  # the last: who asks is never in the way
 
     def _wait(self) -> None:
         now = time.monotonic()
@@ -291,6 +299,14 @@ class Loop:
 
     # What a person sees
 
+    def _answer(self, command: do.Answer) -> Sequence[Event]:
+        self._control.answer(command)
+        return ()
+
+    def _follow(self, command: do.Follow) -> Sequence[Event]:
+        self._control.follow(command.client)
+        return ()
+
     def _report(self, command: do.Report) -> Sequence[Event]:
         self._untold.append(command)
         return ()
@@ -314,6 +330,8 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.ReadConfig: Loop._read_config,
     do.AddService: Loop._add_service,
     do.RemoveService: Loop._remove_service,
+    do.Answer: Loop._answer,
+    do.Follow: Loop._follow,
     do.LendTerminal: Loop._lend_terminal,
     do.ReclaimTerminal: Loop._reclaim_terminal,
     do.StopSelf: Loop._stop_self,

@@ -33,6 +33,8 @@ examples:
       tell app.py, which calls reloaderd.on_change, of new translations
   reloaderd watch --shell -- 'npm run build && node server.js'
       let a shell run the command
+  reloaderd watch --listen 8000 -- uvicorn web:app --fd 3
+      keep the socket open: nobody is refused while it restarts
   reloaderd watch --dry-run -v -- python app.py
       start nothing; show what each change would do, and by which rule
   reloaderd watch

@@ -47,6 +47,7 @@ class Processes:
         self.compilers: dict[str, Compiler] = {}
         self.agents: Agents | None = None
         self._handover: Handover | None = None
+        self._cgroup = ""
         self._tell = tell
         self._manager = manager
         self._forgetful: Container[int] = ()
@@ -61,12 +62,22 @@ class Processes:
             self.agents.close()
         if self._handover is not None:
             self._handover.close()
+        if self._cgroup:
+            from reloaderd.kernel import cgroups
+
+            cgroups.clear(self._cgroup)
 
     def start(self, services: Sequence[ServiceSettings]) -> None:
         """Have ready what these need.  Raises OSError, and ReloaderdError where one cannot listen."""
         real = [one for one in services if not one.dry_run]
         self.prepare(real)
         self._listen(real)
+        if real and os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            from reloaderd.kernel import cgroups
+
+            self._cgroup = cgroups.delegated(os.environ)
+            if self._cgroup:
+                cgroups.clear(self._cgroup)
         become_subreaper()
         for one in real:
             self.children[one.name] = self._child(one, early=True)
@@ -128,7 +139,8 @@ class Processes:
             given = environ.get("PYTHONPATH")
             environ |= self.agents.environ(given, service.roots, follow=service.modules)
         handed: Handed = () if self._handover is None else self._handover.take(service.name)
-        return Child(service.name, service.command, service.chdir, environ, early, handed, service.warm)
+        run = service.name, service.command, service.chdir, environ
+        return Child(*run, early, handed, self._cgroup, service.warm)
 
     def _compiler(self, service: ServiceSettings) -> None:
         if service.gate is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 AUTO = None
 """The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
@@ -40,6 +41,14 @@ class RuleSettings(NamedTuple):
     default_ignores: bool = True
     ext_origin: str = COMMAND_LINE
 
+    def without_origins(self) -> RuleSettings:
+        """What they say, wherever it stands."""
+        return self._replace(
+            patterns=tuple(one._replace(origin="") for one in self.patterns),
+            on=tuple(one._replace(origin="") for one in self.on),
+            ext_origin="",
+        )
+
 
 class ServiceSettings(NamedTuple):
     """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds.
@@ -68,6 +77,11 @@ class ServiceSettings(NamedTuple):
     warm: bool = False  # runs go on from a copy of an interpreter that has libraries imported
     config: str | None = None
     dry_run: bool = False
+
+    def same_as(self, other: ServiceSettings) -> bool:
+        """Whether they ask for the same; where a rule stands makes no difference."""
+        rules = self.rules.without_origins()
+        return self._replace(rules=rules) == other._replace(rules=other.rules.without_origins())
 
 
 def is_any_port(address: str) -> bool:
@@ -100,13 +114,31 @@ class ConfigSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds."""
+    """All of one reloaderd.  `backend` is auto, inotify, pyinotify or poll; `poll_interval` in seconds.
+
+    `name` is what it is called, `""` where nobody is to talk to it; `named`: a person gave it that name.
+    """
 
     services: tuple[ServiceSettings, ...]
     console: ConsoleSettings = ConsoleSettings()
     backend: str = "auto"
     poll_interval: float = 1.0  # Django, Werkzeug and hupper poll once a second, too
     config: ConfigSettings | None = None
+    name: str = ""
+    named: bool = False
+
+
+class Identity(NamedTuple):
+    """The reloaderd that runs: its name among those of this user, its process, and where it was started.
+
+    `config` is the path of its configuration file or empty, `begun` the instant of its start.
+    """
+
+    name: str = ""
+    pid: int = 0
+    directory: str = ""
+    config: str = ""
+    begun: float = 0.0
 
 
 class DoctorSettings(NamedTuple):
@@ -114,4 +146,56 @@ class DoctorSettings(NamedTuple):
 
     service: ServiceSettings
     backend: str = "auto"
+    json: bool = False
+
+
+class Elsewhere(NamedTuple):
+    """A configuration file that a service is to read where it is: by these words after `watch`, said in the
+    directory `cwd`, with these variables.
+    """
+
+    config: str
+    words: tuple[str, ...]
+    cwd: str
+    environ: tuple[tuple[str, str], ...]
+
+
+class UnitSettings(NamedTuple):
+    """What `service` is to do: `act` is install, list or remove.
+
+    What is installed is a `configuration` (a text) with the variables that were `added` to it, or one that is
+    `elsewhere`; `again` if one of this name may be there.
+    """
+
+    act: str
+    name: str = ""
+    configuration: str = ""
+    added: tuple[str, ...] = ()
+    elsewhere: Elsewhere | None = None
+    again: bool = False
+    json: bool = False
+
+
+class ControlSettings(NamedTuple):
+    """What is asked of a reloaderd that runs: `name` is whom, None where that is to be found out.
+
+    `last` is how many runs of each service to tell of."""
+
+    command: str
+    name: str | None = None
+    json: bool = False
+    last: int = 10
+
+
+class ExplainSettings(NamedTuple):
+    """The path that is asked about: absolute, and `real` without symlinks.
+
+    `name` is whom, None for all that run.  `given` are the options that say which rules to go by instead.
+    """
+
+    path: str
+    real: str
+    is_dir: bool
+    given: Mapping[str, Any]
+    name: str | None = None
     json: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Container
 
 from reloaderd.settings import AUTO, On
 
@@ -135,6 +136,12 @@ def name_of_directory(path: str) -> str:
     return cleaned.lstrip(".-")[:LONGEST_NAME].rstrip("-") or "reloaderd"
 
 
+def name_of_file(path: str, usual: Container[str]) -> str:
+    """The NAME of a reloaderd with this configuration file: its own, or its directory's."""
+    directory, _, name = path.rpartition("/")
+    return name_of_directory(directory if name in usual else name.removesuffix(".toml"))
+
+
 def restart_status(text: str) -> int | None:
     """An exit status from 0 to 255, or `none`."""
     if text == "none":
@@ -177,6 +184,13 @@ def _host(text: str) -> str:
         raise BadValue("not an IP address", mend) from None
     shown = _socket.inet_ntop(family, packed)
     return f"[{shown}]" if v6 else shown
+
+
+def count(text: str) -> int:
+    """A number from 1 on."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1_000_000):
+        raise BadValue("not a number", "for example 10")
+    return int(text)
 
 
 def interval(text: str) -> float:

@@ -26,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "needs(*names): programs the test runs, or one of these: `root`, `users` and `mounts` (a namespace"
         " of one's own), `overlay`, `fuse` and `loop` (such a mount in it), `modes` (to be refused by file"
-        " modes: root passes them unless setpriv is there)",
+        " modes: root passes them unless setpriv is there), `systemd` (all that a machine of tests/systemd is"
+        " made of, as root), `pip` (of the system's Python, with what builds wheels)",
     )
     config.addinivalue_line(
         "markers",
@@ -41,13 +42,23 @@ OVERLAY = (
     " && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m"
 )
 
+WITH_PIP = "import sys, setuptools, wheel, pip; assert sys.version_info >= (3, 11)"
+
+SYSTEMD = (
+    'test "$(id -u)" = 0 && test -x /lib/systemd/systemd && test -e /usr/lib/systemd/user/dbus.socket'
+    " && command -v dbus-daemon nsenter setpriv useradd && grep ' cgroup2 ' /proc/mounts && " + OVERLAY
+)
+
 PROBES = {
     "django": [sys.executable, "-c", "import django"],
+    "varlink": [sys.executable, "-W", "ignore", "-c", "import varlink"],
+    "pip": ["/usr/bin/python3", "-c", WITH_PIP],
     "pyinotify": [sys.executable, "-W", "ignore", "-c", "import pyinotify"],
     "users": ["unshare", "-Ur", "true"],
     "mounts": [*NAMESPACE, "true"],
     "overlay": [*NAMESPACE, "sh", "-c", OVERLAY],
     "fuse": [*NAMESPACE, sys.executable, "-c", "import mfusepy; open('/dev/fuse', 'r+b', 0)"],
+    "systemd": [*NAMESPACE, "sh", "-c", SYSTEMD],
     "loop": ["sh", "-c", 'test "$(id -u)" = 0 && losetup --find'],
 }
 """What ends with 0 where that is to be had."""

@@ -155,7 +155,7 @@ class Reader:
         roots = self._roots(given.pop("paths", [(0, ".")]), (*at, "paths"))
         environ = [*self._variables(given, at), *self._variables_of_all()]
         chdir = self._directory(given.get("chdir"), (*at, "chdir"))
-        merged = self._merged(given)
+        merged = self._merged(given, at)
         merged |= {"name": name, "chdir": chdir, "config": self._source.path}
         if "listen" in merged:
             merged["listen"] = self._addresses(merged["listen"], at)
@@ -164,15 +164,20 @@ class Reader:
             return None
         return assembly.service(merged, command, roots, environ)
 
-    def _merged(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _merged(self, given: dict[str, Any], at: Path) -> dict[str, Any]:
         """The values of the file with those of the command line over them."""
-        patterns = (*given.pop("filter", ()), *given.pop("ignore", ()))
-        over, origin = self._given, self._source.shown
+        over = self._given
         merged = {**given, **over}
         if "ext" in given and "ext" not in over:
-            merged["ext_origin"] = origin
-        for name, before in (("patterns", patterns), ("on", given.get("on", ()))):
-            merged[name] = (*(one._replace(origin=origin) for one in before), *over.get(name, ()))
+            merged["ext_origin"] = self._origin((*at, "ext"))
+        patterns = [
+            one._replace(origin=self._origin((*at, name, number)))
+            for name in ("filter", "ignore")
+            for number, one in enumerate(merged.pop(name, ()))
+        ]
+        ons = [one._replace(origin=self._origin((*at, "on", one.glob))) for one in given.get("on", ())]
+        for name, before in (("patterns", patterns), ("on", ons)):
+            merged[name] = (*before, *over.get(name, ()))
         if "exact" in over:
             merged.pop("modules", None)
         if "modules" in over:
@@ -246,6 +251,10 @@ class Reader:
         if path.startswith("~/"):
             path = os.path.expanduser(path)
         return path if self._base == self._cwd or not path else os.path.join(self._base, path)
+
+    def _origin(self, key: Path) -> str:
+        """Where a rule stands."""
+        return f"{self._source.shown}:{self._lines.of(key)}"
 
     # Faults
 

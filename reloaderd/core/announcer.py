@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reloaderd.commands import Command
-from reloaderd.core.telling import watching
+from reloaderd.core.telling import means, watching
 from reloaderd.core.watcher import Watcher
 from reloaderd.settings import ServiceSettings
 
@@ -42,6 +44,10 @@ class Announcer:
 
     def _settle(self) -> bool:
         return self._watcher.coverage.settle(self._watcher.is_watched)
+
+    def fields(self) -> dict[str, Any]:
+        """What is watched and how, but for the roots."""
+        return means(self._watcher, self.source)
 
     def _line(self) -> Command:
         return watching(self._settings, self._watcher, self.source)

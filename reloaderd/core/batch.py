@@ -9,6 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reloaderd.core.rules import Verdict
 from reloaderd.events import Kind
 
@@ -101,6 +103,12 @@ class Batch:
     def paths(self) -> list[str]:
         """The changed paths, oldest first."""
         return list(self._paths)
+
+    def told(self) -> Iterator[tuple[str, str, Verdict | None]]:
+        """Each path with what became of it (`made`, `changed`, `gone`) and its verdict, oldest first."""
+        for path, net in self._paths.items():
+            what = "gone" if not net.exists else "changed" if net.existed else "made"
+            yield path, what, net.verdict
 
     def existing(self) -> list[str]:
         """Those that are there now."""

@@ -3,7 +3,8 @@
 Rules:
 - It is held on to like a root, by every name on the way, and so is every environment file that is read with
   it: however one of them is edited, that is noticed.
-- A service whose settings are others restarts: its run is stopped, and it begins anew.  One that is not there
+- A service whose settings are others restarts: its run is stopped, and it begins anew.  That they stand on
+  another line now is only told by it.  One that is not there
   any more is stopped, a new one starts, and the others are left alone.
 - What is wrong with the file is told, and nothing changes.
 - What is no service's own stays as it was at the start: that it is another is told once.
@@ -52,7 +53,7 @@ class Difference(NamedTuple):
 def difference(now: Mapping[str, ServiceSettings], then: Mapping[str, ServiceSettings]) -> Difference:
     """What there is to do to get from one to the other."""
     return Difference(
-        [name for name, one in then.items() if name in now and now[name] != one],
+        [name for name, one in then.items() if name in now and not now[name].same_as(one)],
         [name for name in then if name not in now],
         [name for name in now if name not in then],
     )

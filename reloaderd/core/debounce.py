@@ -78,6 +78,10 @@ class Debounce:
         self._waits_for_looks = False
         return batch
 
+    def restart_clock(self, now: float) -> None:
+        """What is pending was held back until now."""
+        self._first = now
+
     def looked(self, settled: bool) -> None:
         """A source that polls found something, or nothing more."""
         self._looking = not settled

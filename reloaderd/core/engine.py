@@ -27,6 +27,7 @@ from signal import (
 
 from reloaderd.commands import (
     AddService,
+    Answer,
     Command,
     Drop,
     Quit,
@@ -38,10 +39,12 @@ from reloaderd.commands import (
 )
 from reloaderd.core.configuration import Configuration, difference
 from reloaderd.core.foreground import Foreground
+from reloaderd.core.history import History
 from reloaderd.core.service import Service
 from reloaderd.core.transitions import UP, State
 from reloaderd.events import (
     Anchored,
+    Asked,
     ChildEnded,
     ChildStopped,
     ConfigRead,
@@ -60,7 +63,7 @@ from reloaderd.events import (
     WatchMoved,
     WatchStale,
 )
-from reloaderd.settings import ServiceSettings, Settings
+from reloaderd.settings import Identity, ServiceSettings, Settings
 
 CLOSING = frozenset({SIGINT, SIGTERM, SIGQUIT, SIGHUP})
 
@@ -69,9 +72,16 @@ class Engine:
     """All services, the signals to reloaderd, and whose turn the terminal is."""
 
     def __init__(
-        self, settings: Settings, has_terminal: bool, source: str = "inotify", late: float = 0.0
+        self,
+        settings: Settings,
+        has_terminal: bool,
+        source: str = "inotify",
+        late: float = 0.0,
+        identity: Identity | None = None,
     ) -> None:
         """`source` is the name of the kernel's source, `late` by how many seconds polling may be late."""
+        self._identity = identity or Identity()
+        self.history = History(lambda name: self.services[name].origin)
         self.services = {one.name: Service(one, source, late) for one in settings.services}
         self._configuration = Configuration(settings)
         self._next: dict[str, ServiceSettings | None] = {}  # what takes the place of a service
@@ -115,11 +125,13 @@ class Engine:
                 commands = self._child_stopped(event)
             case ConfigRead():
                 commands = self._config_read(event, now)
+            case Asked():
+                commands = self._asked(event, now)
             case Anchored(service="") | Examined(service=""):
                 commands = self._configuration.handle(event, now)
             case _:
                 commands = self._about_service(event, now)
-        return self._finish(commands, now)
+        return self._noted(event, self._finish(commands, now), now)
 
     def _of_a_source(self, event: Event, now: float) -> list[Command]:
         commands = self._configuration.handle(event, now)
@@ -136,7 +148,23 @@ class Engine:
         """Serve what is due.  All that was asked before must have been answered."""
         commands = [] if self._closing else self._replace() + self._configuration.tick(now)
         commands += _of_all(service.tick(now) for service in self.services.values())
-        return self._finish(commands, now)
+        return self._noted(None, self._finish(commands, now), now)
+
+    def _noted(self, event: Event | None, commands: list[Command], now: float) -> list[Command]:
+        self.history.note(event, commands, now)
+        return commands
+
+    def _asked(self, event: Asked, now: float) -> list[Command]:
+        try:
+            from reloaderd.core.control import Control
+
+            control = Control(self._identity, self.services, self.history, lambda: self._close(SIGTERM, now))
+            return control.answer(event, now)
+        except Exception as error:
+            # It is loaded when it is asked for: by then another version may be installed than the one that
+            # runs, or none.  A question must not be the end of what has run for weeks.
+            reason = f"{type(error).__name__}: {error}"
+            return [Answer(event.client, {"reason": reason}, "io.reloaderd.Failed")]
 
     # Services come and go
 
@@ -153,6 +181,8 @@ class Engine:
         found = difference(meant, then)
         commands = self._configuration.taken(event, found)
         self._read_at = now
+        for name in then.keys() & self.services.keys() - {*found.changed, *self._next}:
+            self.services[name].renumber(then[name])
         for name in (*found.changed, *found.added, *found.removed):
             leaves = name in self._next or name not in self.services
             self._next[name] = then.get(name)
@@ -177,6 +207,8 @@ class Engine:
                 run = self._runs.get(name, 0)
                 service = Service(settings, self._source, self._late, self._read_at, run)
                 self.services[name] = service
+                if former is not None:
+                    service.pause.on = former.pause.on
                 commands += [AddService(settings), *service.start()]
             if former is not None:  # last: most of them are armed again
                 commands.append(Drop(sorted(former.watcher.watches())))
@@ -226,11 +258,11 @@ class Engine:
         if signum == SIGHUP and not self._has_terminal:
             if self._configuration:
                 return [] if self._closing else self._configuration.read()
-            return _of_all(service.restart(now) for service in self.services.values())
+            return self._restart("SIGHUP", now)
         if signum in CLOSING:
             return self._close(signum, now)
         if signum == SIGUSR1:
-            return _of_all(service.restart(now) for service in self.services.values())
+            return self._restart("SIGUSR1", now)
         if signum == SIGTSTP:
             return [*self._pass_on(SIGTSTP, "tree"), StopSelf(), *self._continue()]
         if signum == SIGCONT:
@@ -238,6 +270,9 @@ class Engine:
         if signum == SIGWINCH:
             return self._pass_on(SIGWINCH, "group")
         return []
+
+    def _restart(self, asker: str, now: float) -> list[Command]:
+        return _of_all(service.restart(now, asker) for service in self.services.values())
 
     def _pass_on(self, signum: int, scope: str) -> list[Command]:
         return [

@@ -47,6 +47,16 @@ class Gate:
         self._trouble = ""  # what was said last of why nothing could be checked
 
     @property
+    def waiting(self) -> int:
+        """How many changes wait here."""
+        return len(self._waiting)
+
+    @property
+    def failing(self) -> bool:
+        """Whether what waits does not compile."""
+        return self._told
+
+    @property
     def checking(self) -> bool:
         """Whether a check is under way."""
         return self.deadline is not None

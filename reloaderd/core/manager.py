@@ -32,6 +32,7 @@ from reloaderd.core.status import Note, line
 from reloaderd.core.supervisor import UNKILLABLE
 from reloaderd.core.transitions import UP, State
 from reloaderd.events import (
+    Asked,
     ChildEnded,
     ChildStarted,
     ConfigRead,
@@ -104,7 +105,7 @@ class Managed:
     def start(self) -> list[Command]:
         """Begin."""
         commands = self._engine.start()
-        return [Notify({"STATUS": self._status()}), *commands]
+        return [Notify({"STATUS": self._status(0.0)}), *commands]  # nothing is held yet
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event, and what there is to say about it."""
@@ -132,7 +133,7 @@ class Managed:
         said = self._tell(None, commands, now)
         if self._status_at is not None and now >= self._status_at:
             status = self._said
-            if self._status() != status:
+            if self._status(now) != status:
                 said.append(Notify({"STATUS": self._said}))
         return [*said, *commands, *self._pulse.tick(now)]
 
@@ -144,7 +145,7 @@ class Managed:
             self._number = event.errno
         elif isinstance(event, ConfigRead):
             self._faults = event.faults if event.settings is None else ()
-        news = isinstance(event, (*_OF_RUNS, ConfigRead))
+        news = isinstance(event, (*_OF_RUNS, Asked, ConfigRead))
         for command in commands:
             news = news or isinstance(command, _NEWS)
             if isinstance(command, (AddService, RemoveService)):
@@ -158,14 +159,14 @@ class Managed:
     def _of(self, name: str) -> Note:
         return self._notes.setdefault(name, Note())
 
-    def _status(self) -> str:
+    def _status(self, now: float) -> str:
         """What is so now; it counts as said."""
         services = self._engine.services
         trouble = []
         if self._faults:
             more = f" (+{len(self._faults) - 1})" if len(self._faults) > 1 else ""
             trouble = [f"{self._faults[0]}{more}: the configuration stays as it was"]
-        self._said = line(services, {name: self._of(name) for name in services}, trouble)
+        self._said = line(services, {name: self._of(name) for name in services}, trouble, now)
         self._status_at = None
         return self._said
 
@@ -178,25 +179,25 @@ class Managed:
             if self._ready and not self._engine.closing:
                 self._reloading = True
                 monotonic = str(int(now * 1e6))
-                return [self._notify({"RELOADING": "1", "MONOTONIC_USEC": monotonic, **self._time(now)})]
+                return [self._notify({"RELOADING": "1", "MONOTONIC_USEC": monotonic, **self._time(now)}, now)]
         if isinstance(event, ConfigRead):
             self._reads = False
         last = next((command for command in commands if isinstance(command, Quit)), None)
         if last is not None:
-            return self._ends(last)
+            return self._ends(last, now)
         if self._engine.closing:
             return self._closes(event, now)
         if self._reloading and not self._reads and self._is_settled():
             self._reloading = False
-            return [self._notify({"READY": "1"})]
+            return [self._notify({"READY": "1"}, now)]
         if not self._ready and self._is_up():
             self._ready = True
-            return [self._notify({"READY": "1"}), *self._pulse.begin(now)]
+            return [self._notify({"READY": "1"}, now), *self._pulse.begin(now)]
         time = self._time(now) if self._reloading else {}
         return [Notify(time)] if time else []
 
-    def _notify(self, variables: Mapping[str, str]) -> Command:
-        return Notify({**variables, "STATUS": self._status()})
+    def _notify(self, variables: Mapping[str, str], now: float) -> Command:
+        return Notify({**variables, "STATUS": self._status(now)})
 
     def _is_up(self) -> bool:
         """Whether all is watched, and the first run of each service was started."""
@@ -218,16 +219,16 @@ class Managed:
         time = self._time(now)
         if not self._stopping and (self._ready or isinstance(event, SignalArrived)):
             self._stopping = True
-            return [self._notify({"STOPPING": "1", **time})]
+            return [self._notify({"STOPPING": "1", **time}, now)]
         return [Notify(time)] if time else []
 
-    def _ends(self, last: Quit) -> list[Command]:
+    def _ends(self, last: Quit, now: float) -> list[Command]:
         """The last word: why, where it is not because somebody wished it."""
         if not self._ready and any(note.missed for note in self._notes.values()):
-            return [self._notify({"ERRNO": str(self._number)})]
+            return [self._notify({"ERRNO": str(self._number)}, now)]
         stops = not self._stopping and (self._ready or last.signum)
         self._stopping = True
-        return [self._notify({"STOPPING": "1"} if stops else {})]
+        return [self._notify({"STOPPING": "1"} if stops else {}, now)]
 
     def _time(self, now: float) -> dict[str, str]:
         """The time that the stops need which are under way, unless it was asked for already."""

@@ -82,6 +82,15 @@ class Modules:
     def __contains__(self, path: str) -> bool:
         return path in self._anchored
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many modules, other files and files of libraries the run has loaded."""
+        return self._count[MODULE], self._count[DATA], self._libraries
+
+    def loaded_as(self, path: str) -> str:
+        """Whether the run has loaded it as code (`module`) or otherwise (`data`); empty where it has not."""
+        return self._loaded.get(path, "")
+
     # A run
 
     def begin(self, run: int, now: float) -> list[Command]:

@@ -47,7 +47,12 @@ class Passage:
         if settings.skip_unchanged:
             from reloaderd.core.digests import Digests
 
-            self.digests = Digests(settings.name, tree, self._waits)
+            self.digests = Digests(settings.name, tree, self.waits)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes are on their way."""
+        return len(self._comparing) + self.gate.waiting
 
     @property
     def busy(self) -> bool:
@@ -155,6 +160,6 @@ class Passage:
             return told
         return [*told, *self.gate.meet(batch, self._first, now)]
 
-    def _waits(self, path: str) -> bool:
+    def waits(self, path: str) -> bool:
         """Whether a change of it is known that the run has not seen."""
         return path in self._debounce.batch or path in self._comparing or self.gate.holds(path)

@@ -17,7 +17,9 @@ from reloaderd.core.announcer import Announcer
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
 from reloaderd.core.notices import Notices, Unhandled, signals
+from reloaderd.core.origin import Origin
 from reloaderd.core.passage import Passage
+from reloaderd.core.pause import Pause
 from reloaderd.core.rewalk import OVERFLOWED, Rewalk
 from reloaderd.core.snapshot import SETTLING
 from reloaderd.core.storms import Storms
@@ -53,6 +55,8 @@ from reloaderd.settings import ServiceSettings
 if TYPE_CHECKING:
     from reloaderd.core.warm import Warm
 
+LOCKED = "version control is at work"
+
 
 class Service:
     """What the engine knows of one service."""
@@ -72,7 +76,7 @@ class Service:
         self.settings = settings
         self._late = late
         self.watcher = Watcher(settings)
-        self._announcer = Announcer(settings, self.watcher, source)
+        self.announcer = Announcer(settings, self.watcher, source)
         self._rewalk = Rewalk()
         self.debounce = Debounce(settings.debounce)
         self.supervisor = Supervisor(settings, run, joins=joined is not None)
@@ -86,7 +90,10 @@ class Service:
         self._cause = Batch()  # what the next start is for
         self._since = joined
         self._held_said = False
-        self._delayed = False
+        self.delayed = False
+        self._asker = "start" if joined is None else "configuration"
+        self.origin = Origin()
+        self.pause = Pause(settings.name)
 
     def _make_warm(self) -> Warm | None:
         if not self.settings.warm:
@@ -110,7 +117,7 @@ class Service:
         if not self._ready and not self.watcher.busy:
             return commands + self._watching(now)
         if self._ready:
-            self._announcer.note(now)
+            self.announcer.note(now)
         return commands
 
     def _dispatch(self, event: Event, now: float) -> list[Command]:
@@ -125,7 +132,7 @@ class Service:
                 self.debounce.unlock(event.watch, now)
                 return watcher.handle(event, now)
             case WatchStale():
-                self._announcer.source = event.source
+                self.announcer.source = event.source
                 return watcher.handle(event, now)
             case Looked():
                 self.debounce.looked(event.settled)
@@ -182,7 +189,7 @@ class Service:
         commands = self.watcher.modules.loaded(event, now)
         if event.unsound and self._warm is not None:
             self.supervisor.cold = True
-            return commands + self._warm.unsound(event.unsound) + self.restart(now)
+            return commands + self._warm.unsound(event.unsound) + self.restart(now, "warm")
         for path in self.watcher.modules.disowned(event.own):
             self.debounce.batch.discard(path)  # it is that write, whose event was read before the word for it
         return commands
@@ -210,7 +217,7 @@ class Service:
 
     def _watching(self, now: float) -> list[Command]:
         self._ready = True
-        commands = self._announcer.announce()
+        commands = self.announcer.announce()
         if self.settings.dry_run:
             self._found((), now)
             return commands
@@ -222,8 +229,11 @@ class Service:
         late = self.debounce.take()
         self.notices.forget()
         told = [changed(self.settings, late, "restart")] if late and self.supervisor.run else []
-        self._since = self._since if self._since is not None else (self.debounce.first if late else None)
-        paths = dict.fromkeys([*self.passage.take().paths, *self._cause.paths, *late.paths])
+        if self._since is None and late and not self.pause.on:
+            self._since = self.debounce.first
+        batches = (self.passage.take(), self._cause, late)
+        paths = dict.fromkeys(path for batch in batches for path in batch.paths)
+        self.origin, self._asker = Origin.of(self._asker, batches), ""
         since, self._since, self._cause = self._since, None, Batch()
         self._found(paths, now + (SETTLING if self.supervisor.run else 0.0))
         since = since if self.supervisor.run else None
@@ -235,12 +245,26 @@ class Service:
         self.watcher.baseline(at)
         self.passage.start(paths, at)
 
-    def restart(self, now: float) -> list[Command]:
-        """Someone asks for a restart."""
+    def restart(self, now: float, asker: str) -> list[Command]:
+        """Someone asks for a restart: by a signal of that name, or by the control socket."""
         if self.settings.dry_run or not self._ready:
             return []
+        self._asker = asker
         self._since = now
         return self.gate.stop() + self.supervisor.change(now)
+
+    def renumber(self, settings: ServiceSettings) -> None:
+        """The same settings, which may stand on other lines of the configuration file by now."""
+        self.settings = settings
+        self.watcher.rules.renumber(settings.rules)
+
+    def set_paused(self, on: bool, now: float) -> list[Command]:
+        """Hold every batch from now on, or let go of what is held."""
+        if self.pause.on and not on:  # it did not take that long
+            self.debounce.restart_clock(now)
+            self.gate.first = now
+        self.pause.set(on)
+        return self._go_through(now)
 
     def close(self, signum: int, now: float) -> list[Command]:
         """End for good."""
@@ -251,12 +275,13 @@ class Service:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self.notices.deadline]
-        instants += [self._rewalk.deadline, self._announcer.deadline]
+        instants += [self._rewalk.deadline, self.announcer.deadline]
         instants.append(self._warm.deadline if self._warm is not None else None)
         instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
-            instants.append(self.debounce.deadline(now))
-            if self.debounce.batch and self.debounce.locked(now) and not self._held_said:
+            instants.append(self.pause.deadline(self.debounce, now))
+            locked = self.debounce.locked(now) and not self._held_said
+            if self.debounce.batch and locked and not self.pause.on:
                 instants.append(self.debounce.undisturbed(now))
         return min((instant for instant in instants if instant is not None), default=None)
 
@@ -274,7 +299,7 @@ class Service:
         if self._rewalk.due(now):
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
-        commands += self._announcer.tick(now)
+        commands += self.announcer.tick(now)
         commands += self._warm.tick(now) if self._warm is not None else []
         commands += self.passage.tick(now, not self._rewalk.pending)
         commands += self.watcher.tick(now)
@@ -282,31 +307,35 @@ class Service:
         return commands
 
     def _settle(self, now: float) -> list[Command]:
+        if self.pause.on:
+            return self.pause.tick(self.debounce, now)
         deadline = self.debounce.deadline(now)
         if deadline is None:
-            self._delayed = False
+            self.delayed = False
             return []
         if now < deadline:
             if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
                 self._held_said = True
-                return [Report("held", self.settings.name, {"reason": "version control is at work"})]
+                return [Report("held", self.settings.name, {"reason": LOCKED})]
             return []
         batch = self.debounce.batch
         restarts = batch.by_action("restart")
-        if restarts and not self._delayed:
+        if restarts and not self.delayed:
             delay = self._storm(batch, now)
             if delay:
-                self._delayed = True
+                self.delayed = True
                 self.debounce.hold_until(now + delay)
                 path = self._storms.to_name()
                 return [] if path is None else [storm(self.settings, path)]
-        self._delayed = False
+        self.delayed = False
         first = self.debounce.first
         return self.passage.meet(self.debounce.take(), first, now) + self._go_through(now)
 
     def _go_through(self, now: float) -> list[Command]:
         """What is through the passage is acted on."""
         commands = self.gate.tick(now)
+        if self.pause.on:
+            return commands
         if self.passage.signals:
             batch, self.passage.signals = self.passage.signals, None
             commands.append(changed(self.settings, batch, "tell"))

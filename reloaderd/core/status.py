@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reloaderd.commands import Report
+from reloaderd.core.accounts import held
 from reloaderd.core.escaping import escaped
 from reloaderd.core.service import Service
 from reloaderd.core.transitions import UP, State
@@ -43,8 +44,9 @@ class Note:
                 self.started = True
                 self.pid = fields["pid"]
                 self.held = self.rest = self.missed = ""
-            case "held":
-                self.held = self._held(fields)
+            case "held" if fields.get("reason") == "syntax":
+                line = f":{fields['line']}" if fields["line"] else ""
+                self.held = f"syntax in {_short(fields['path'])}{line}"
             case "ended":
                 how = fields.get("signal") or f"exit status {fields.get('status')}"
                 self.rest = f"run {fields['run']} ended: {how}"
@@ -52,30 +54,24 @@ class Note:
             case "warning" if starting:
                 self.missed = str(fields["text"])
 
-    @staticmethod
-    def _held(fields: Mapping[str, object]) -> str:
-        reason = str(fields.get("reason"))
-        if "path" not in fields:
-            return reason
-        line = f":{fields['line']}" if fields.get("line") else ""
-        return f"{reason} in {_short(str(fields['path']))}{line}"
-
 
 def _short(path: str) -> str:
     """The end of a path: enough to know it by, in a line with others."""
     return "/".join(path.split("/")[-2:])
 
 
-def line(services: Mapping[str, Service], notes: Mapping[str, Note], trouble: Sequence[str]) -> str:
+def line(
+    services: Mapping[str, Service], notes: Mapping[str, Note], trouble: Sequence[str], now: float
+) -> str:
     """The status; `trouble` is what is to be said before that."""
-    said = [_of(service, notes[name]) for name, service in services.items()]
+    said = [_of(service, notes[name], now) for name, service in services.items()]
     ordered = sorted(zip(services, said, strict=True), key=lambda one: one[1][1])
     phrases = [f"{name}: {phrase}" for name, (phrase, _) in ordered]
     text = escaped("; ".join([*trouble, *phrases]))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _of(service: Service, note: Note) -> tuple[str, bool]:
+def _of(service: Service, note: Note, now: float) -> tuple[str, bool]:
     """What one service does, and whether that is what it is for."""
     supervisor = service.supervisor
     run, state = supervisor.run, supervisor.state
@@ -88,9 +84,15 @@ def _of(service: Service, note: Note) -> tuple[str, bool]:
     if state in UP:
         if not supervisor.alive:
             return f"starting run {run}", False
-        held = note.held if state is State.HELD or service.debounce.batch else ""
-        phrases = [f"run {run}", f"pid {note.pid}", _watching(note), *([f"held: {held}"] if held else [])]
-        return ", ".join(phrases), not held
+        reason, waiting = held(service, now)
+        if reason == "syntax":
+            reason = note.held or reason
+        phrases = [f"run {run}", f"pid {note.pid}", _watching(note)]
+        if reason == "paused":
+            phrases += ["paused", *([_waiting(waiting)] if waiting else [])]
+        elif reason:
+            phrases.append(f"held: {reason}")
+        return ", ".join(phrases), not reason
     match state:
         case State.STOPPING | State.CLOSING:
             return f"stopping run {run}", False
@@ -102,6 +104,10 @@ def _of(service: Service, note: Note) -> tuple[str, bool]:
             return f"{note.missed or note.rest}; it is tried again soon", False
         case _:
             return f"{note.missed or note.rest}; waiting for a change", not note.missed
+
+
+def _waiting(count: int) -> str:
+    return "1 file waits" if count == 1 else f"{count} files wait"
 
 
 def _watching(note: Note) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from reloaderd.commands import Command, Report
 from reloaderd.core.batch import Batch
@@ -19,14 +20,17 @@ ENVIRON_LIMIT = 32 * 1024
 
 def watching(settings: ServiceSettings, watcher: Watcher, source: str) -> Command:
     """What is watched, and by which means; `source` is the name of the kernel's source."""
-    fields = {
-        "roots": list(settings.roots),
+    return Report("watching", settings.name, {"roots": list(settings.roots), **means(watcher, source)})
+
+
+def means(watcher: Watcher, source: str) -> dict[str, Any]:
+    """By which means it watches, and how much."""
+    return {
         "source": "poll" if watcher.coverage.covers(len(watcher.tree)) else source,
         "directories": len(watcher.tree),
         "watches": len(watcher.watches()),
         "polled": watcher.coverage.parts(),
     }
-    return Report("watching", settings.name, fields)
 
 
 def changed(settings: ServiceSettings, batch: Batch, action: str) -> Command:

@@ -7,6 +7,8 @@ Rules (DESIGN 6.1):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reloaderd.commands import Command, Drain, Report
 from reloaderd.core.asks import Asks
 from reloaderd.core.changes import NAMING, Change
@@ -142,6 +144,15 @@ class Watcher:
     def is_watched(self, path: str) -> bool:
         """Whether it is a directory or a file of the tree, a root, or a module from elsewhere."""
         return path in self.tree or path in self._roots or path in self.modules or self.tree.has_file(path)
+
+    @property
+    def roots(self) -> Sequence[str]:
+        """The PATHs."""
+        return self._roots.paths
+
+    def spelled(self, real: str) -> str:
+        """See `Roots.spelled`."""
+        return self._roots.spelled(real)
 
     def take_changes(self) -> list[Change]:
         """What was found and not taken yet."""

@@ -25,7 +25,7 @@ class Survey:
     """Everything that one service would watch.
 
     `skipped` are the numbers of files that do not count, by the directory that they are in; `unreadable` the
-    errnos of directories; `held` the watches that all sources would hold at rest.
+    errnos of directories; `held` the watches that all sources would hold at rest; `found` is the service.
     """
 
     def __init__(self, settings: DoctorSettings) -> None:
@@ -42,7 +42,8 @@ class Survey:
         links = self.service.follow_links
         self.source = Sources(settings.backend, 1.0, self.mounts, links, instead=self._stand_in)
         self._engine = Engine(Settings((self.service,)), False, self.source.name)
-        self.watcher = self._engine.services[self.service.name].watcher
+        self.found = self._engine.services[self.service.name]
+        self.watcher = self.found.watcher
         gc.disable()  # as the loop does
         self._run()
         gc.freeze()

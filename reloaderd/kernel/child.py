@@ -34,7 +34,7 @@ from reloaderd.events import (
     ZygoteReady,
 )
 from reloaderd.kernel import frames, libc, proctree
-from reloaderd.kernel.keeper import Handed, keep
+from reloaderd.kernel.keeper import Kept, keep
 
 _EVENTS: dict[str, Any] = {
     kind.__name__: kind
@@ -132,20 +132,19 @@ class Child:
         chdir: str | None,
         environ: Mapping[str, str],
         early: bool = True,
-        handed: Handed = (),
+        handed: Sequence[tuple[int, str]] = (),
+        cgroup: str = "",
         warm: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
-        `environ` is what every run gets, `chdir` None the present directory.  `handed` stays open until
-        this is closed.  Raises OSError when there is no descriptor or process to be had.
+        `environ` is what every run gets, `chdir` None the present directory; `handed` and `cgroup` are as in
+        `Kept`, and the descriptors stay open until this is closed.  Raises OSError when there is no
+        descriptor or process to be had.
         """
         self._service = service
-        self._command = tuple(command)
-        self._directory = working_directory() if chdir is None else chdir
-        self._environ = dict(environ)
-        self._handed = handed
-        self._warm = warm
+        directory = working_directory() if chdir is None else chdir
+        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, warm)
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
         self._failed: list[Event] = []  # made here, not by the keeper
@@ -191,7 +190,7 @@ class Child:
             try:
                 self._fork()
             except OSError as error:
-                self._fail(StartFailed(self._service, run, error.errno or 0, self._command[0]))
+                self._fail(StartFailed(self._service, run, error.errno or 0, self._kept.command[0]))
                 return
         self._ask("resume" if warm else "start", run, dict(environ))
 
@@ -241,8 +240,7 @@ class Child:
             try:
                 pid = os.fork()
                 if pid == 0:
-                    run = self._service, self._command, self._directory, self._environ
-                    keep(*run, fds[0], fds[3], self._handed, self._warm)
+                    keep(self._kept, fds[0], fds[3])
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         except OSError:

@@ -34,16 +34,14 @@ import select
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
 
 if TYPE_CHECKING:
+    from reloaderd.kernel.cgroups import Cgroup
     from reloaderd.kernel.warm import Warm
-
-Handed = Sequence[tuple[int, str]]
-"""Descriptors that each run gets, from 3 on in this order, with their names."""
 
 _FAULTS = frozenset(
     (
@@ -62,30 +60,44 @@ EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
 
 
-def keep(
-    service: str,
-    command: Sequence[str],
-    directory: str,
-    environ: Mapping[str, str],
-    requests: int,
-    reports: int,
-    handed: Handed = (),
-    warm: bool = False,
-) -> NoReturn:
-    """Be the keeper of `service` until the daemon closes `requests`; then leave nothing and exit.
+class Kept(NamedTuple):
+    """What a keeper keeps: a service, and what each of its runs is started with.
+
+    `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
+    directory of the one below which each run has its own, or "".  `warm`: runs may come of a copy.
+    """
+
+    service: str
+    command: Sequence[str]
+    directory: str
+    environ: Mapping[str, str]
+    handed: Sequence[tuple[int, str]] = ()
+    cgroup: str = ""
+    warm: bool = False
+
+
+def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
+    """Be the keeper of a service until the daemon closes `requests`; then leave nothing and exit.
 
     To be called in a fresh fork, with all signals blocked; closes every descriptor but 0, 1, 2, its two and
-    what is `handed` to each run.
+    what is handed to each run.
     """
     status = EX_SOFTWARE
+    cgroup: Cgroup | None = None
     try:
         try:
-            _settle(service, {requests, reports, *(fd for fd, _ in handed)})
-            Keeper(command, directory, environ, requests, reports, handed, warm).serve()
+            _settle(kept.service, {requests, reports, *(fd for fd, _ in kept.handed)})
+            if kept.cgroup:
+                from reloaderd.kernel.cgroups import Cgroup
+
+                cgroup = Cgroup(kept.cgroup, kept.service)
+            Keeper(kept, cgroup, requests, reports).serve()
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
         _leave_nothing()
+        if cgroup is not None:
+            cgroup.leave_nothing()
     finally:
         os._exit(status)
 
@@ -135,33 +147,23 @@ def _leave_nothing() -> None:
 class Keeper:
     """The keeper's own state: which run, which child, what was asked."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        directory: str,
-        environ: Mapping[str, str],
-        requests: int,
-        reports: int,
-        handed: Handed,
-        warm: bool = False,
-    ) -> None:
-        self._command = command
-        self._directory = directory
-        self._environ = environ
+    def __init__(self, kept: Kept, cgroup: Cgroup | None, requests: int, reports: int) -> None:
+        self._kept = kept
+        self._cgroup = cgroup
         self._requests = requests
         self._reports = reports
-        self._handed = handed
         self._begin: Begin = by_posix_spawn
-        if handed:
+        if kept.handed or cgroup is not None:
             from reloaderd.kernel.forking import Forking
 
-            self._begin = Forking(handed)
+            self._begin = Forking(kept.handed, os.fork if cgroup is None else cgroup.fork)
         self._poll = select.poll()
         self._warm: Warm | None = None
-        if warm:
+        if kept.warm:
             from reloaderd.kernel.warm import Warm
 
-            self._warm = Warm(command, directory, environ, handed, self._report, self._poll)
+            run = kept.command, kept.directory, kept.environ, kept.handed
+            self._warm = Warm(*run, self._report, self._poll)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -216,13 +218,18 @@ class Keeper:
 
     def _start(self, run: int, environ: Mapping[str, str]) -> None:
         if self._run is not None:
-            self._report("StartFailed", run, errno.EBUSY, self._command[0])
+            self._report("StartFailed", run, errno.EBUSY, self._kept.command[0])
             return
+        kept = self._kept
         if self._warm is not None:
             environ = self._warm.environ(environ)
+        if self._cgroup is not None:
+            self._cgroup.make(run, self._poll)
         try:
-            pid = spawn(self._command, self._directory, {**self._environ, **environ}, self._begin)
+            pid = spawn(kept.command, kept.directory, {**kept.environ, **environ}, self._begin)
         except OSError as error:
+            if self._cgroup is not None:
+                self._cgroup.remove()
             self._report("StartFailed", run, error.errno, error.filename)
             return
         self._began(run, pid, False)
@@ -234,30 +241,52 @@ class Keeper:
 
     def _resume(self, run: int, environ: Mapping[str, str]) -> None:
         """Start a run as a copy, or where there is none as any other."""
-        pid = self._warm.start(environ) if self._warm is not None and self._run is None else 0
+        pid = 0
+        if self._warm is not None and self._run is None:
+            pid = self._warm.start(environ, lambda copy: self._take_in(run, copy))
         if pid:
             self._began(run, pid, True)
-        else:
-            self._start(run, environ)
+            return
+        if self._cgroup is not None and self._run is None:
+            self._cgroup.remove()
+        self._start(run, environ)
 
     def _hear(self, fd: int) -> None:
-        """A copy said something: it may be known from now on as one that is not the run's."""
+        """A copy said something, and may be known from now on as one that is not the run's."""
         if self._warm is not None and self._warm.owns(fd):
             self._warm.read(fd)
             self._reap()
+        else:
+            self._read_cgroup()
+
+    def _take_in(self, run: int, copy: int) -> None:
+        """A copy is to be this run, if nothing is against that."""
+        if self._cgroup is not None:
+            self._cgroup.make(run, self._poll)
+            self._cgroup.adopt(copy)
 
     @property
     def _spared(self) -> set[int]:
         """Our children that are not the run's."""
         return self._warm.spared() if self._warm is not None else set()
 
-    def _refresh(self) -> None:
-        """Have nobody refused by what was handed on, whatever a run did to it."""
-        if self._handed:
+    def _clean(self) -> None:
+        """Have nobody refused by what was handed on, whatever the run did to it, and nothing left to see."""
+        if self._cgroup is not None:
+            self._cgroup.remove()
+        if self._kept.handed:
             from reloaderd.kernel.sockets import refresh
 
-            for fd, _ in self._handed:
+            for fd, _ in self._kept.handed:
                 refresh(fd)
+
+    def _populated(self) -> bool:
+        return self._cgroup is not None and self._cgroup.populated()
+
+    def _read_cgroup(self) -> None:
+        """Something came into it, or nothing is left in it; it may be another than it was about."""
+        if self._cgroup is not None and not self._cgroup.populated():
+            self._reap()
 
     def _signal(self, signum: int, scope: str, ends: bool) -> None:
         """Signal; if it `ends`, then continue what is stopped there, so that it can act on it.
@@ -287,7 +316,8 @@ class Keeper:
         """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""
         if self._child:
             _pass_over_gone(os.killpg, self._group, signal.SIGKILL)
-        proctree.kill_descendants(self._spared)
+        if self._cgroup is None or not self._cgroup.kill():
+            proctree.kill_descendants(self._spared)
 
     def _reap(self) -> None:
         """Take in what ended or stopped; only what concerns the child and the run's end is reported."""
@@ -296,10 +326,10 @@ class Keeper:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                gone = True
+                gone = not self._populated()
                 break
             if pid == 0:
-                gone = self._warm is not None and self._warm.are_all()
+                gone = self._warm is not None and self._warm.are_all() and not self._populated()
                 break
             if self._warm is not None and self._warm.ended(pid, status):
                 continue
@@ -314,7 +344,7 @@ class Keeper:
             left = 0 if gone else max(1, len(proctree.descendants(os.getpid(), self._spared)))
             self._report("ChildEnded", self._run, ended, left)
         if gone and self._run is not None:
-            self._refresh()
+            self._clean()
             self._report("RunGone", self._run)
             self._run, self._group, self._killing = None, 0, False
         elif self._killing:

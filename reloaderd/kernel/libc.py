@@ -8,6 +8,9 @@ Facts
 - /proc/PID/cmdline is read from the process's own memory between arg_start and arg_end, fields 48 and 49
   of /proc/PID/stat (proc(5)); the kernel reads on into the environment where the last byte is not NUL.
   CPython copies argv before it runs any of our code and never looks at the original again.
+- clone3(2) has no wrapper in glibc; its number is the same on all architectures but alpha.  Without CLONE_VM
+  it is fork(2).  In a process of one thread the copy may go on with Python, if the lock of the interpreter
+  was not let go of for the call (PyDLL): what Python does after its own fork is for threads and locks.
 - CDLL(None) is the running program itself: no find_library, which would run ldconfig.
 """
 
@@ -15,10 +18,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_INTO_CGROUP = 0x200000000
+SYS_CLONE3 = 435
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
@@ -45,6 +51,33 @@ def become_subreaper() -> None:
 def forbid_core_dump() -> None:
     """Leave no core file, and start no core handler, when a signal ends this process.  Raises OSError."""
     prctl(PR_SET_DUMPABLE, 0)
+
+
+class _CloneArgs(ctypes.Structure):
+    """struct clone_args of linux/sched.h, as of Linux 5.7."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls"),
+            *("set_tid", "set_tid_size", "cgroup"),
+        )
+    ]
+
+
+def fork_into(cgroup: int) -> int:
+    """As fork(2), but the new process is in the cgroup whose directory is open as `cgroup`.  Raises OSError.
+
+    For a process of one thread.
+    """
+    holding = ctypes.PyDLL(None, use_errno=True)
+    holding.syscall.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
+    holding.syscall.restype = ctypes.c_long
+    args = _CloneArgs(flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup)
+    pid: int = holding.syscall(SYS_CLONE3, ctypes.byref(args), ctypes.sizeof(args))
+    if pid < 0:
+        raise oserror("clone3")
+    return pid
 
 
 def set_title(title: str) -> None:

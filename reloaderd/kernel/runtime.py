@@ -28,6 +28,23 @@ def new_socket() -> Any:
     return _socket.socket(_socket.AF_UNIX, kind)
 
 
+def places() -> list[str]:
+    """Where this user's reloaderds have their directory, as far as it is there.
+
+    Who asks without XDG_RUNTIME_DIR (by su, from cron) may be no part of a session that those who run are of.
+    """
+    uid = os.geteuid()
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = _is_usable(given, uid)
+    known = [f"{given}/reloaderd"] if usable else [f"/run/user/{uid}/reloaderd", f"/tmp/reloaderd-{uid}"]
+    return [place for place in known if os.path.lexists(place) and _is_private(place, uid)]
+
+
+def _is_usable(given: str, uid: int) -> bool:
+    """Whether that is an XDG_RUNTIME_DIR of this user's in which our sockets can be."""
+    return given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid)
+
+
 def runtime_directory() -> str:
     """A directory of this user's own for sockets: below XDG_RUNTIME_DIR, or where there is none in /tmp.
 
@@ -35,7 +52,7 @@ def runtime_directory() -> str:
     """
     uid = os.geteuid()
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and len(os.fsencode(given)) <= LONGEST and _is_own(given, uid):
+    if _is_usable(given, uid):
         directory = os.path.join(given, "reloaderd")
     else:
         directory = f"/tmp/reloaderd-{uid}"
@@ -43,18 +60,24 @@ def runtime_directory() -> str:
         os.mkdir(directory, 0o700)
     except FileExistsError:
         pass
-    look = os.lstat(directory)
-    if not stat.S_ISDIR(look.st_mode) or look.st_uid != uid or look.st_mode & 0o077:
+    if not _is_private(directory, uid):
         raise PermissionError(13, "is not a directory of this user's alone", directory)
     for name in os.listdir(directory):
         kind, _, rest = name.partition("-")
         pid = rest.partition("-")[0].removesuffix("~")
         # one that lives is not woken by a question, unless it is in a namespace where its number is another
-        if kind == "agent" and not os.path.exists(f"/proc/{pid}"):
-            _remove_stale(os.path.join(directory, name))
-        elif kind == "pulse" and not os.path.exists(f"/proc/{pid}"):  # one that lives makes it again
-            _remove_pulse(os.path.join(directory, name))
+        path = os.path.join(directory, name)
+        if kind == "agent" and not os.path.exists(f"/proc/{pid}") and not os.path.isdir(path):
+            _remove_stale(path)
+        elif kind == "pulse" and rest.endswith("~") and not os.path.exists(f"/proc/{pid}"):
+            _remove_pulse(path)  # one that lives makes it again
     return directory
+
+
+def _is_private(directory: str, uid: int) -> bool:
+    """Whether it is a directory, and no link to one, that this user alone may enter.  Raises OSError."""
+    look = os.lstat(directory)
+    return stat.S_ISDIR(look.st_mode) and look.st_uid == uid and not look.st_mode & 0o077
 
 
 def _is_own(directory: str, uid: int) -> bool:

@@ -7,6 +7,9 @@ Facts
   makes the queue that short for the next one, too.
 - shutdown(2) of a listening socket ends it for all who have it, until somebody calls listen(2) again;
   close(2) does not.
+- With SO_REUSEPORT on both, and one user, a listening socket does not keep an address either; bind(2) and
+  listen(2) both look.  Turned off after that, it still lets those in who ask for it themselves
+  (inet_csk_get_port: fastreuseport).  The one with the narrower address gets the connections.
 - A socket that was shut down keeps its port only if it was bound to that number, not if 0 was (inet_bind,
   tcp_disconnect).  Two that have SO_REUSEADDR and do not listen yet may be bound to the same.
 - O_NONBLOCK belongs to the open file description (open(2)), so to all who were handed it.
@@ -25,6 +28,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -65,10 +69,11 @@ class Bound:
                 os.unlink(self.address)
 
 
-def open_at(address: str) -> Bound:
+def open_at(address: str, beside: Iterable[Bound] = ()) -> Bound:
     """Listen at an address as `values.address` writes them; port 0 becomes the one that was chosen.
 
-    Raises OSError, whose `strerror` says why not.
+    `beside` are ours that it may overlap with, as 0.0.0.0 does with 127.0.0.1.  Raises OSError, whose
+    `strerror` says why not.
     """
     if address.startswith("/"):
         _make_way(address)
@@ -77,21 +82,35 @@ def open_at(address: str) -> Bound:
         host, _, port = address.rpartition(":")
         family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
         where = (host.strip("[]"), int(port))  # type: ignore[assignment]
-    one, scout = _new(family), None
+    one, scout = _new(family), _new(family)
+    sharing: list[int] = []
     try:
         if is_any_port(address):
-            scout = _new(family)
             scout.bind(where)
             where = scout.getsockname()
+        sharing = [other.fd for other in beside if other.address[:1] not in ("", "/")]
+        sharing += [one.fileno()] if sharing and family != _socket.AF_UNIX else []
+        _share(sharing, True)
         one.bind(where)
-        if scout is not None:
-            scout.close()
+        scout.close()
         one.listen(_socket.SOMAXCONN)
+        _share(sharing, False)
         address = address_of(one)
     except OSError:
+        _share(sharing[:-1], False)
+        scout.close()
         one.close()
         raise
     return Bound(one.detach(), address)
+
+
+def _share(fds: Iterable[int], on: bool) -> None:
+    for fd in fds:
+        one = _socket.socket(fileno=fd)
+        try:
+            one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, on)
+        finally:
+            one.detach()
 
 
 def _new(family: int) -> Any:

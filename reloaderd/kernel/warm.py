@@ -209,15 +209,18 @@ class Warm:
 
     # A start
 
-    def start(self, environ: Mapping[str, str]) -> int:
-        """Have a run come of a copy, with these variables more; 0: it has to be executed."""
+    def start(self, environ: Mapping[str, str], take_in: Callable[[int], None] = lambda pid: None) -> int:
+        """Have a run come of a copy, with these variables more; 0: it has to be executed.
+
+        `take_in` is told its pid before it goes on.
+        """
         self._given = dict(environ)
         self._end("_next")  # it would be in the way
         if self._zygote is None:
             return 0
         self._fork()
         assert self._spare is not None
-        if why := self._go(self._spare, environ):
+        if why := self._go(self._spare, environ, take_in):
             self.reset()
             self._report("ZygoteGone", why, False)
             return 0
@@ -225,12 +228,13 @@ class Warm:
         spare.close(kill=False)
         return spare.pid
 
-    def _go(self, spare: Copy, environ: Mapping[str, str]) -> str:
+    def _go(self, spare: Copy, environ: Mapping[str, str], take_in: Callable[[int], None]) -> str:
         """Have the spare be the run; why it is none, if so."""
         if not spare.waits:
             _greet(spare, spare.hear(PATIENCE))
         if not spare.waits:
             return "it could not be copied in time"
+        take_in(spare.pid)
         pairs = [os.fsencode(f"{key}={value}") for key, value in environ.items()]
         said = b"\0".join([b"go", os.fsencode(self._directory), *pairs])
         answer = spare.hear(PATIENCE) if spare.say(said) else b""

@@ -71,6 +71,11 @@ class Receiver:
             elif packet:
                 self.messages.append(json.loads(packet))
 
+    def forget(self) -> None:
+        """Pass over all that was said until now."""
+        self.heard()
+        self.messages.clear()
+
     def heard(self) -> Heard:
         """All that was said until now: what comes through last is a mark of our own."""
         wanted = self.marks + 1

@@ -83,7 +83,7 @@ def test_a_compiled_file_without_a_source(program: Program) -> None:
     source = program.write("bare.py", "x = 1\n")
     program.code("import py_compile; py_compile.compile('bare.py', 'bare.pyc')")
     os.unlink(source)
-    program.receiver.messages.clear()
+    program.receiver.forget()
     program.code("import bare")
     assert program.modules() == {"bare.pyc"}
 
@@ -275,7 +275,7 @@ def test_a_change_between_the_two_looks_is_told(program: Program) -> None:
     """importlib looked first; the file was written before its compiled file was opened."""
     program.write("one.py", "x = 1\n")
     program.code("import one")
-    program.receiver.messages.clear()
+    program.receiver.forget()
     program.code(
         "import sys, importlib._bootstrap_external as b\n"
         "old = b.SourceFileLoader.path_stats\n"
@@ -306,7 +306,7 @@ def test_pytest_with_rewritten_asserts(program: Program) -> None:
     for _ in range(2):
         program.good("-m", "pytest", "-q", "-p", "no:xdist")
         assert {"conftest.py", "test_it.py", "helper.py"} <= program.modules()
-        program.receiver.messages.clear()
+        program.receiver.forget()
 
 
 def test_a_deleted_working_directory(program: Program) -> None:
@@ -329,7 +329,7 @@ def test_sources_of_another_language(program: Program) -> None:
     for _ in range(2):
         program.code(code)
         assert program.modules() == {"strange.zy"}
-        program.receiver.messages.clear()
+        program.receiver.forget()
 
 
 def test_no_agent_without_site(program: Program) -> None:

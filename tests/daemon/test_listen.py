@@ -18,7 +18,7 @@ import pytest
 
 from tests.daemon.test_cf_usage import run
 from tests.support import edits, procfs
-from tests.support.clients import Clients, ask
+from tests.support.clients import ON_IPV6, Clients, ask
 from tests.support.daemon import Daemon, Watch
 from tests.support.manager import Manager
 from tests.support.places import Place, build
@@ -73,10 +73,15 @@ def listen_variables(pid: int) -> dict[str, str]:
     return {name: value for name, value in procfs.environ(pid).items() if name.startswith("LISTEN_")}
 
 
+def has(daemon: Daemon, pid: int, descriptors: list[int]) -> None:
+    """Wait until it has these and no others: a program opens files of its own while it starts."""
+    daemon.wait(lambda: sorted(procfs.fds(pid)) == descriptors, f"{descriptors} of {pid}")
+
+
 # Restarts that nobody notices
 
 
-@pytest.mark.parametrize("where", ["127.0.0.1:0", "[::1]:0", "./web.sock"])
+@pytest.mark.parametrize("where", ["127.0.0.1:0", pytest.param("[::1]:0", marks=ON_IPV6), "./web.sock"])
 def test_sk01_none_is_refused_over_twenty_restarts(where: str, place: Place, serve: Serve) -> None:
     daemon = serve(f"--listen={where}")
     [address] = addresses(daemon)
@@ -142,7 +147,7 @@ def test_a_server_that_shuts_its_socket_down_leaves_it_to_the_next(place: Place,
 @pytest.mark.parametrize("shell", [[], ["--shell"]])
 def test_sk03_sk08_what_the_command_gets(shell: list[str], place: Place, watch: Watch) -> None:
     daemon = watch(
-        *("--listen=0", "--listen=./a.sock", "--listen", "[::1]:0", *shell),
+        *("--listen=0", "--listen=./a.sock", "--listen", "0.0.0.0:0", *shell),
         command=["exec sleep 1000"] if shell else ["sleep", "1000"],
         environ={"LISTEN_PID": "1", "LISTEN_FDS": "9", "LISTEN_FDNAMES": "x"},
         children=None,
@@ -152,14 +157,14 @@ def test_sk03_sk08_what_the_command_gets(shell: list[str], place: Place, watch: 
         daemon.wait(lambda pid=pid: procfs.cmdline(pid)[:1] == ["sleep"], "sleep")
         wanted = {"LISTEN_FDS": "3", "LISTEN_PID": str(pid), "LISTEN_FDNAMES": "tree:tree:tree"}
         assert listen_variables(pid) == wanted
-        assert sorted(procfs.fds(pid)) == [0, 1, 2, 3, 4, 5]
+        has(daemon, pid, [0, 1, 2, 3, 4, 5])
         sets = procfs.signal_sets(pid)
         assert (sets.blocked, sets.ignored - {32, 33}) == (set(), set())
         group = procfs.stat(pid)
         assert group is not None and group.pgid == pid
         if number == 1:
             os.kill(daemon.pid, signal.SIGUSR1)
-    assert [one.rpartition(":")[0] for one in addresses(daemon)] == ["127.0.0.1", "", "[::1]"]
+    assert [one.rpartition(":")[0] for one in addresses(daemon)] == ["127.0.0.1", "", "0.0.0.0"]
     assert addresses(daemon)[1] == str(place.tree / "a.sock")
 
 
@@ -168,7 +173,7 @@ def test_without_it_the_command_gets_nothing(watch: Watch) -> None:
     pid = daemon.wait_event("started")["pid"]
     daemon.wait(lambda: procfs.cmdline(pid)[:1] == ["sleep"], "sleep")
     assert listen_variables(pid) == {}
-    assert sorted(procfs.fds(pid)) == [0, 1, 2]
+    has(daemon, pid, [0, 1, 2])
 
 
 def test_with_dry_run_nothing_listens(place: Place, watch: Watch) -> None:
@@ -341,6 +346,27 @@ def test_an_address_that_is_named_no_more_is_closed(place: Place, serve: Serve) 
     assert b"version 0" in ask(str(place.tree / "a.sock"))
 
 
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_an_address_may_overlap_with_one_that_it_replaces(
+    hosts: tuple[str, str], place: Place, serve: Serve
+) -> None:
+    with socket.socket() as other:  # a port that is free
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+    write(place, table(f"{hosts[0]}:{port}"))
+    daemon = serve(configured=True)
+    for number in (1, 0):
+        write(place, table(f"{hosts[number]}:{port}"))
+        pid = daemon.wait_event("started", run=3 - number)["pid"]
+        assert b"of %d" % pid in ask(f"127.0.0.1:{port}")
+    assert addresses(daemon) == [f"{hosts[number]}:{port}" for number in (0, 1, 0)]
+    for option in (0, socket.SO_REUSEADDR):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            if option:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+            other.bind(("127.0.0.1", port))
+
+
 def test_an_address_that_cannot_be_had_leaves_all_as_it_was(place: Place, serve: Serve) -> None:
     write(place, table("a.sock"))
     daemon = serve(configured=True, warnings=True)
@@ -397,7 +423,7 @@ def test_sd12_what_it_was_started_with_is_passed_on(place: Place, serve: Serve) 
         pid = daemon.wait_event("started", run=run_)["pid"]
         wanted = {"LISTEN_FDS": "2", "LISTEN_PID": str(pid), "LISTEN_FDNAMES": "web:http"}
         assert listen_variables(pid) == wanted
-        daemon.wait(lambda pid=pid: sorted(procfs.fds(pid)) == [0, 1, 2, 3, 4], "its descriptors")
+        has(daemon, pid, [0, 1, 2, 3, 4])
         assert b"of %d" % pid in ask(path)
         edit(place, run_)
     assert [one["inherited"] for one in daemon.named("listening")] == [True, True]
@@ -414,7 +440,7 @@ def test_sd12_what_is_meant_for_another_is_not(count: int, pid: str, place: Plac
     child = daemon.wait_event("started")["pid"]
     daemon.wait(lambda: procfs.cmdline(child)[:1] == ["sleep"], "sleep")
     assert listen_variables(child) == {}
-    assert sorted(procfs.fds(child)) == [0, 1, 2]
+    has(daemon, child, [0, 1, 2])
 
 
 def test_sd12_who_gets_what(place: Place, watch: Watch) -> None:

@@ -13,32 +13,22 @@ import pexpect
 import pytest
 
 from reloaderd import cli
-
-TOP = Path(__file__).parents[2]
+from tests.support import wheels
+from tests.support.places import REPOSITORY
 
 LIMIT = 30
 """Seconds for a shell to answer: it takes a fraction of one."""
 
-PAGES = runpy.run_path(str(TOP / "docs" / "pages.py"))
+PAGES = runpy.run_path(str(REPOSITORY / "docs" / "pages.py"))
 
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prefix into which a wheel, made of a copy of the checkout, was installed."""
+    """A prefix into which a wheel of this checkout was installed."""
     place = tmp_path_factory.mktemp("installed")
-    copy = place / "checkout"
-    listing = ["git", "ls-files", "-coz", "--exclude-standard"]
-    names = os.fsdecode(subprocess.run(listing, cwd=TOP, capture_output=True, check=True).stdout)
-    for name in filter(None, names.split("\0")):
-        if (TOP / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((TOP / name).read_bytes())
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", place, copy], check=True)
-    (wheel,) = place.glob("*.whl")
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--ignore-installed", "--prefix", place / "prefix", wheel], check=True
-    )
+    wheel = wheels.build_own(place)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--ignore-installed", "--prefix", place / "prefix", wheel], check=True)
     return place / "prefix"
 
 
@@ -55,7 +45,7 @@ def shown(page: Path) -> str:
 @pytest.mark.needs("man", "groff")
 def test_the_manual_has_every_option_of_every_subcommand(prefix: Path) -> None:
     page = shown(prefix / "share/man/man1/reloaderd.1")
-    assert set(PAGES["PARSERS"]) == set(cli.SUBCOMMANDS)
+    assert {name.partition(" ")[0] for name in PAGES["PARSERS"]} == set(cli.SUBCOMMANDS)
     for name, new_parser in PAGES["PARSERS"].items():
         _, _, text = page.partition(f"\nRELOADERD {name.upper()}\n")
         text = re.split(r"\n[A-Z]", text)[0]
@@ -93,6 +83,9 @@ def test_the_page_of_the_file_names_every_key(prefix: Path) -> None:
         ("reloaderd watch --skip", {"--skip-unchanged"}),
         ("reloaderd watch --backend p", {"pyinotify", "poll"}),
         ("reloaderd doctor --js", {"--json"}),
+        ("reloaderd why --la", {"--last"}),
+        ("reloaderd service in", {"install"}),
+        ("reloaderd service install --force", {"--force"}),
     ],
 )
 def test_bash_completes(prefix: Path, words: str, found: set[str]) -> None:
@@ -112,6 +105,8 @@ def test_bash_completes(prefix: Path, words: str, found: set[str]) -> None:
         ("reloaderd watch --skip", {"--skip-unchanged"}),
         ("reloaderd watch --backend p", {"pyinotify", "poll"}),
         ("reloaderd doctor --js", {"--json"}),
+        ("reloaderd service in", {"install"}),
+        ("reloaderd service install --force", {"--force"}),
     ],
 )
 def test_fish_completes(prefix: Path, tmp_path: Path, line: str, found: set[str]) -> None:
@@ -129,6 +124,7 @@ def test_fish_completes(prefix: Path, tmp_path: Path, line: str, found: set[str]
         ("reloaderd watch --skip", "reloaderd watch --skip-unchanged "),
         ("reloaderd watch --backend py", "reloaderd watch --backend pyinotify "),
         ("reloaderd doctor --js", "reloaderd doctor --json "),
+        ("reloaderd service in", "reloaderd service install "),
     ],
 )
 def test_zsh_completes(prefix: Path, tmp_path: Path, line: str, found: str) -> None:

@@ -14,7 +14,7 @@ from tests.support import edits
 from tests.support.clients import Clients, ask
 from tests.support.daemon import Daemon, Watch
 from tests.support.places import Place, build
-from tests.support.serving import ENVIRON, tool
+from tests.support.serving import ENVIRON, free_port, tool
 from tests.support.waiting import wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs/sockets.md").read_text(encoding="utf-8")
@@ -127,3 +127,32 @@ def test_behind_a_shell(command: str, place: Place, watch: Watch) -> None:
     line = command.replace("gunicorn", shlex.quote(tool("gunicorn")))
     daemon = watch("--listen=0", "--shell", command=[line], environ=ENVIRON, children=None)
     assert b"hello" in ask(daemon.named("listening")[0]["address"])
+
+
+@pytest.mark.needs("systemd-socket-activate")
+def test_sockets_of_systemd(place: Place, watch: Watch) -> None:
+    """It executes reloaderd when the first client is there, who is served, too."""
+    [options, command] = re.findall(
+        r"^(systemd-socket-activate) -l 8000 reloaderd watch -- (.*)", PAGE, re.M
+    )[0]
+    build(place.tree, {"web.py": FLASK})
+    port = free_port()
+    words = shlex.split(command)
+    variables = ["RELOADERD_TEST_MARK", "HOME", "XDG_RUNTIME_DIR", "PYTHONUNBUFFERED"]
+    passed = [f"--setenv={name}" for name in variables]
+    daemon = watch(
+        command=[tool(words[0]), *words[1:]],
+        prefix=[options, f"--listen=127.0.0.1:{port}", *passed],
+        environ={**ENVIRON, "HOME": str(place.home)},
+        children=None,
+        ready=False,
+    )
+    daemon.wait(lambda: any("Listening on" in line for line in daemon.noise), "the socket")
+    assert b"hello" in ask(f"127.0.0.1:{port}")
+    assert daemon.named("listening")[0] | {"time": 0} == {
+        "event": "listening",
+        "time": 0,
+        "service": "tree",
+        "address": f"127.0.0.1:{port}",
+        "inherited": True,
+    }

@@ -41,12 +41,11 @@ os.rename(sys.argv[1], sys.argv[1] + ".done")
 @pytest.fixture(autouse=True)
 def back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = os.getcwd()
-    descriptors = set(procfs.fds(os.getpid()))
+    descriptors, children = set(procfs.fds(os.getpid())), procfs.children(os.getpid())
     yield
     os.chdir(before)
     assert set(procfs.fds(os.getpid())) == descriptors
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert set(procfs.children(os.getpid())) <= set(children)
 
 
 def born(tmp_path: Path, begin: Begin, number: int = 0) -> tuple[object, ...]:
@@ -189,20 +188,50 @@ def test_a_text_that_is_busy(tmp_path: Path) -> None:
     assert (caught.value.errno, caught.value.filename) == (errno.ETXTBSY, str(path))
 
 
-def test_no_descriptor_and_no_process_to_be_had(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, procfs.fds(os.getpid()))) + 1, hard))
-    try:
-        with pytest.raises(OSError) as caught:
-            spawn(["/bin/true"], str(tmp_path), {}, Forking([(0, "x")]))
-        assert caught.value.errno == errno.EMFILE
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def test_no_descriptor_to_be_had(tmp_path: Path) -> None:
+    """Wherever they run out, and so that nothing is left of it."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.closerange(3, 1000)
+            ends = set()
+            for limit in range(3, 9):
+                resource.setrlimit(
+                    resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+                )
+                try:
+                    os.waitpid(spawn(["/bin/true"], str(tmp_path), {}, Forking([(0, "x"), (1, "y")])), 0)
+                    ends.add(0)
+                except OSError as error:
+                    ends.add(error.errno or -1)
+                assert os.dup(0) == 3 if limit > 3 else True
+                os.closerange(3, 20)
+            # fcntl(2) says EINVAL where there could never be so high a number
+            assert {0, errno.EMFILE} <= ends <= {0, errno.EMFILE, errno.EINVAL}, ends
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def forking_and(signum: int) -> Callable[[], int]:
+    """A fork whose child sends itself a signal before it does anything else."""
+
+    def fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signum)
+        return pid
+
+    return fork
 
 
 def test_one_that_is_killed_before_it_is_executed_has_started(tmp_path: Path) -> None:
     """As far as anybody can tell: its end is told as any other."""
-    begin = Forking([(0, "x")], enter=lambda: os.kill(os.getpid(), signal.SIGKILL))
+    begin = Forking([(0, "x")], fork=forking_and(signal.SIGKILL))
     pid = spawn(["/bin/true"], str(tmp_path), {}, begin)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
@@ -211,7 +240,7 @@ def test_a_signal_that_comes_early_ends_it_and_reaches_no_handler_of_ours(tmp_pa
     file = tmp_path / "heard"
     former = signal.signal(signal.SIGTERM, lambda *_: file.touch())
     try:
-        begin = Forking([(0, "x")], enter=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        begin = Forking([(0, "x")], fork=forking_and(signal.SIGTERM))
         pid = spawn(["/bin/sleep", "1000"], str(tmp_path), {}, begin)
         wait_until(lambda: not procfs.alive(pid), "its end")
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM

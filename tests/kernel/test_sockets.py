@@ -15,9 +15,12 @@ import pytest
 from reloaderd.kernel import activation, sockets
 from reloaderd.kernel.sockets import Bound, open_at
 from tests.support import procfs
-from tests.support.clients import ask, family_of
+from tests.support.clients import ON_IPV6, ask, family_of
 
-ADDRESSES = ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0", "web.sock"]
+ADDRESSES = [
+    *("127.0.0.1:0", "0.0.0.0:0", "web.sock"),
+    *(pytest.param(one, marks=ON_IPV6) for one in ("[::1]:0", "[::]:0")),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from tests.support.waiting import LIMIT, wait_until
 
 EVERY = 0.005
@@ -23,6 +25,19 @@ def family_of(address: str) -> tuple[int, Any]:
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     return family, (host.strip("[]"), int(port))
+
+
+def has_ipv6() -> bool:
+    """Whether one can listen on [::1]: containers often cannot."""
+    try:
+        with socket.socket(socket.AF_INET6) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ON_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no [::1]")
 
 
 def ask(address: str) -> bytes:

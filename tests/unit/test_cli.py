@@ -54,7 +54,7 @@ def refused(*words: str) -> ReloaderdError:
 
 def test_the_defaults_are_those_of_the_records(here: Path) -> None:
     plain = ServiceSettings("project", ("true",), (str(here),))
-    assert settings("--", "true") == Settings((plain,))
+    assert settings("--", "true") == Settings((plain,), name="project")
 
 
 def test_every_option() -> None:
@@ -94,6 +94,8 @@ def test_every_option() -> None:
         ),
         ConsoleSettings("json", "never", True, 2),
         "inotify",
+        name="web",
+        named=True,
     )
 
 

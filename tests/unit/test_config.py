@@ -94,7 +94,9 @@ def stamp_of(name: str) -> int:
 def test_the_least_there_is(here: Path) -> None:
     plain = ServiceSettings("web", ("web",), (str(here),), config=f"{here}/reloaderd.toml")
     config = ConfigSettings(f"{here}/reloaderd.toml", False, ())
-    assert read(WEB) == Settings((plain,), config=config._replace(stamp=stamp_of("reloaderd.toml")))
+    found = read(WEB)
+    stamped = config._replace(stamp=stamp_of("reloaderd.toml"))
+    assert found == Settings((plain,), config=stamped, name="project")
 
 
 def test_every_key(here: Path) -> None:
@@ -145,11 +147,15 @@ def test_every_key(here: Path) -> None:
         (f"{here}/src", f"{here}/lib"),
         RuleSettings(
             ("py", "html"),
-            (Pattern("a*", True, FILE), Pattern("!c", True, FILE), Pattern("b", False, FILE)),
-            (On("*.css", "ignore", origin=FILE), On("a=b", "signal", signal.SIGHUP, FILE)),
+            (
+                Pattern("a*", True, f"{FILE}:12"),
+                Pattern("!c", True, f"{FILE}:12"),
+                Pattern("b", False, f"{FILE}:13"),
+            ),
+            (On("*.css", "ignore", origin=f"{FILE}:28"), On("a=b", "signal", signal.SIGHUP, f"{FILE}:29")),
             False,
             False,
-            FILE,
+            f"{FILE}:11",
         ),
         debounce=0.05,
         follow_links=True,
@@ -175,7 +181,7 @@ def test_every_key(here: Path) -> None:
         config=f"{here}/reloaderd.toml",
     )
     console = ConsoleSettings("json", "never", True, 2)
-    assert parsed._replace(config=None) == Settings((web, worker), console, "poll", 0.5)
+    assert parsed._replace(config=None) == Settings((web, worker), console, "poll", 0.5, name="project")
 
 
 def test_every_option_is_a_key_or_said_not_to_be_one() -> None:
@@ -259,8 +265,9 @@ def test_cf07_patterns_actions_and_variables_come_after_those_of_the_file(here: 
     )
     assert [pattern.glob for pattern in one.rules.patterns] == ["a", "b", "c", "d"]
     assert [on.glob for on in one.rules.on] == ["x", "y"]
-    assert [pattern.origin for pattern in one.rules.patterns] == [FILE, FILE, "command line", "command line"]
-    assert [on.origin for on in one.rules.on] == [FILE, "command line"]
+    origins = [pattern.origin for pattern in one.rules.patterns]
+    assert origins == [f"{FILE}:4", f"{FILE}:3", "command line", "command line"]
+    assert [on.origin for on in one.rules.on] == [f"{FILE}:5", "command line"]
     assert dict(one.environ) == {"A": "table", "B": "cli-file", "C": "cli", "D": "file"}
 
 
@@ -280,9 +287,17 @@ def test_services_are_chosen_by_name() -> None:
     assert "unknown option --bogus" in refused("web", "--bogus")
 
 
-def test_a_name_is_for_a_command() -> None:
-    write(WEB)
-    assert refused("-n", "x").startswith("--name is for a COMMAND")
+def test_a_name_is_that_of_the_whole() -> None:
+    found = read(WEB, "-n", "x")
+    assert (found.name, found.named, found.services[0].name) == ("x", True, "web")
+    assert refused("-n", "x/y").startswith("-n x/y: not a NAME")
+
+
+def test_a_file_of_no_usual_name_gives_its_own(here: Path) -> None:
+    write(WEB, "blog.toml")
+    found = cli.parse(["watch", "--config", "blog.toml"])
+    assert isinstance(found, Settings)
+    assert (found.name, found.named) == ("blog", False)
 
 
 def test_a_file_is_not_looked_at_where_there_is_a_command() -> None:

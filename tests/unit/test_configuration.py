@@ -9,9 +9,17 @@ import pytest
 
 from reloaderd.commands import AddService, Drop, KillTree, Quit, ReadConfig, Report, SignalChild
 from reloaderd.core.configuration import LIMIT, QUIET
+from reloaderd.core.rules import Verdict
 from reloaderd.core.supervisor import State
 from reloaderd.events import ConfigRead, Event, EventsLost, MountsChanged, SignalArrived
-from reloaderd.settings import ConfigSettings, ConsoleSettings, ServiceSettings, Settings
+from reloaderd.settings import (
+    ConfigSettings,
+    ConsoleSettings,
+    Pattern,
+    RuleSettings,
+    ServiceSettings,
+    Settings,
+)
 from tests.support import model as op
 from tests.support.core import only, reports, service
 from tests.support.world import Manner, World
@@ -131,6 +139,20 @@ def test_nothing_changes_where_the_services_are_the_same() -> None:
     assert len(runs(world)) == 2
     assert world.engine.services == services
     assert told(world, "configured")[0][1] == {"path": FILE, "changed": [], "added": [], "removed": []}
+
+
+def test_that_a_rule_stands_on_another_line_restarts_nothing_and_is_known() -> None:
+    def ignoring(line: int, glob: str = "*.md") -> ServiceSettings:
+        rules = RuleSettings(patterns=(Pattern(glob, False, f"r.toml:{line}"),))
+        return WEB._replace(rules=rules)
+
+    world = running(ignoring(4))
+    edit(world, ignoring(5))
+    assert runs(world) == [("web", 1)]
+    rules = world.engine.services["web"].watcher.rules
+    assert rules.verdict("/p/a/n.md") == Verdict("ignore", 0, "--ignore *.md", "r.toml:5")
+    edit(world, ignoring(5, "*.rst"))
+    assert runs(world) == [("web", 1), ("web", 2)]
 
 
 def test_a_service_that_has_no_run_is_replaced_at_once() -> None:

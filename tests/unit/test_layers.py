@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
         "options",
         "parsers",
         "paths",
+        "units",
         "values",
         "wording",
     },
@@ -64,13 +65,18 @@ SIBLINGS = {
     "kernel.beside": {"kernel.poller"},
     "kernel.child": {"kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
+    "kernel.claim": {"kernel.runtime"},
     "kernel.compiler": {"kernel.spawn"},
+    "kernel.control": {"kernel.claim", "kernel.varlink"},
     "kernel.digests": {"kernel.files"},
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
+    "kernel.keeper": {
+        *("kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"),
+        "kernel.warm",
+    },
     "kernel.warm": {"kernel.spawn"},
-    "kernel.keeper": {"kernel.warm", "kernel.forking", "kernel.sockets", "kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
@@ -93,18 +99,26 @@ OF_EVERY_PYTHON = {
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
     *("hashlib", "json", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading", "tomllib"),
+    *("reloaderd.control", "reloaderd.kernel.varlink"),
+    *(
+        "reloaderd.core.accounts",
+        "reloaderd.core.control",
+        "reloaderd.core.explanation",
+        "reloaderd.core.interface",
+    ),
     *(
         "reloaderd.config",
         "reloaderd.core.diagnosis",
         "reloaderd.program",
         "reloaderd.doctor",
         "reloaderd.excerpt",
+        "reloaderd.units",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
     *("reloaderd.core.warm", "reloaderd.kernel.warm"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
-    "reloaderd.kernel.sockets",
+    *("reloaderd.kernel.cgroups", "reloaderd.kernel.sockets"),
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
     *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
     *("reloaderd.journaling", "reloaderd.kernel.journal"),
@@ -276,7 +290,8 @@ def test_the_idle_path_loads_nothing_heavy() -> None:
     optional |= {
         name
         for name in wanted
-        if name.startswith(("config", "doctor", "program", "contrib")) or f"reloaderd.{name}" in NOT_WHEN_IDLE
+        if name.startswith(("config", "doctor", "program", "contrib", "units"))
+        or f"reloaderd.{name}" in NOT_WHEN_IDLE
     }
     code = "import sys\n" + "".join(f"import reloaderd.{name}\n" for name in wanted if name not in optional)
     run = subprocess.run(

@@ -11,7 +11,7 @@ from reloaderd.commands import MakePulse, Notify, Report
 from reloaderd.core.manager import MARGIN, PAUSE
 from reloaderd.core.pulse import Pulse
 from reloaderd.core.supervisor import UNKILLABLE
-from reloaderd.events import ConfigRead, EventsLost, PulseMade, SignalArrived
+from reloaderd.events import Asked, ConfigRead, EventsLost, PulseMade, SignalArrived
 from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
 from tests.support import model as op
 from tests.support.core import only, service
@@ -136,6 +136,34 @@ def test_the_status_tells_of_what_is_held_before_what_runs() -> None:
     world.do(op.Save("/q/app.py", "fine"))
     world.settle()
     assert "held" not in status(world)
+
+
+def ask(world: World, method: str) -> None:
+    world.carry(world.engine.handle(Asked(1, f"io.reloaderd.{method}", {}), world.now))
+
+
+def test_the_status_tells_of_a_pause_and_of_what_waits() -> None:
+    world = managed()
+    ask(world, "Pause")
+    world.settle()
+    assert status(world) == f"web: run 1, pid 1001, {STEADY}, paused"
+    world.do(op.Save("/p/m.py"))
+    world.settle()
+    assert status(world) == f"web: run 1, pid 1001, {STEADY}, paused, 1 file waits"
+    ask(world, "Resume")
+    world.settle()
+    assert status(world) == f"web: run 2, pid 1002, {STEADY}"
+    count = len(world.notified)
+    ask(world, "Status")
+    world.settle()
+    assert len(world.notified) == count
+
+
+def test_a_stop_that_is_asked_for_from_elsewhere_is_told() -> None:
+    world = managed()
+    ask(world, "Stop")
+    world.settle()
+    assert told(world, "STOPPING") == ["1"]
 
 
 def test_a_restart_that_passes_at_once_is_one_status() -> None:

@@ -157,7 +157,7 @@ def test_a_restart_makes_the_next_batch_wait_longer() -> None:
 
 def test_a_restart_on_request_needs_no_change() -> None:
     world = at_rest(*TREE)
-    world.carry(world.engine.services["web"].restart(world.now))
+    world.carry(world.engine.services["web"].restart(world.now, "SIGUSR1"))
     world.settle()
     assert runs(world) == 2
     assert world.started[1].environ["RELOADERD_CHANGED"] == ""

@@ -442,7 +442,7 @@ def test_a_run_that_starts_between_them_does_not_take_what_was_lost_for_known() 
     world = resting()
     world.kernel.flood()
     world.turn()
-    world.carry(world.engine.services["web"].restart(world.now))
+    world.carry(world.engine.services["web"].restart(world.now, "SIGUSR1"))
     for _ in range(3):
         world.turn()
     assert len(world.started) == 2

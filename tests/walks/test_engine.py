@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from reloaderd import commands as do
 from reloaderd.core.transitions import State
+from reloaderd.events import Asked
 from reloaderd.settings import ConfigSettings, ServiceSettings
 from tests.support import model as op
 from tests.support.disk import Inode
@@ -37,7 +38,13 @@ class Race(NamedTuple):
     what: op.Operation | float
 
 
-Step = op.Operation | Flood | Turn | Race | float
+class Ask(NamedTuple):
+    """Somebody calls a method of the control socket."""
+
+    method: str
+
+
+Step = op.Operation | Flood | Turn | Race | Ask | float
 
 PLACES = ["/w/p", "/w/p", "/w/p/a", "/w/p/a/b", "/w/p/b", "/w/p/b/a", "/w/out", "/w"]
 DIRS = ["/w/p", "/w/p/a", "/w/p/a/b", "/w/p/b", "/w/p/b/a", "/w/out", "/w/out/a", "/w/q", "/w"]
@@ -152,6 +159,11 @@ class Walk:
                     self.world.kernel.flood()
                 case Race():
                     self.world.race(*step)
+                case Ask():
+                    asked = Asked(1, f"io.reloaderd.{step.method}", {})
+                    answered = self.world.engine.handle(asked, self.world.now)
+                    assert isinstance(answered[0], do.Answer) and not answered[0].error
+                    self.world.carry(answered[1:])
                 case _:
                     self.world.do(step)
             if not self.world.kernel.queue:
@@ -291,3 +303,32 @@ def test_no_restart_for_what_does_not_count(steps: list[Step], idle: list[Step])
     walk.rest()
     assert len(walk.world.started) == starts
     walk.check()
+
+
+asks = st.sampled_from(["Pause", "Resume", "Resume", "Restart", "Status", "Why"]).map(Ask)
+
+
+@bounded(600)
+@given(st.lists(steps | steps | asks, min_size=8, max_size=30), manners)
+def test_those_who_ask_at_any_time(steps: list[Step], runs: list[Manner]) -> None:
+    walk = Walk(service("web", "/w/p"), runs=runs)
+    walk.begin()
+    walk.go([*steps, Ask("Resume")])
+    walk.check()
+
+
+@bounded(600)
+@given(steps_of, steps_of)
+def test_a_pause_is_no_restart_and_its_end_is_one_at_most(before: list[Step], during: list[Step]) -> None:
+    walk = Walk(service("web", "/w/p"))
+    walk.begin()
+    walk.go(before)
+    walk.rest()
+    starts = len(walk.world.started)
+    walk.go([Ask("Pause"), *during])
+    walk.world.settle()
+    assert len(walk.world.started) == starts
+    assert walk.world.engine.deadline(walk.world.now) is None
+    walk.go([Ask("Resume")])
+    walk.check()
+    assert len(walk.world.started) <= starts + 1

@@ -69,6 +69,16 @@ class Rules:
             self._states.clear()
         return [line.text for line in lines] != [line.text for line in before]
 
+    def renumber(self, settings: RuleSettings) -> None:
+        """The same settings, which tell otherwise where they stand."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._judge = Judge(settings)
+        self._options = {key: Options(one.path, settings) for key, one in self._options.items()}
+        self._chains.clear()
+        self._states.clear()
+
     def partition(self, directory: str, dirs: list[str], files: list[str]) -> tuple[list[str], list[str]]:
         """Of the names in a directory that is not ignored: directories to go into, files that count."""
         directory = _key(directory)

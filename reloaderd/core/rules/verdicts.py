@@ -204,4 +204,5 @@ def is_overruled(verdict: Verdict) -> bool:
 def is_of_git(verdict: Verdict) -> bool:
     """Whether git's ignore files say so: they tell what is not to be committed, not what is of no concern."""
     file, _, line = verdict.origin.rpartition(":")
-    return line.isdigit() and not file.endswith(".reloaderdignore")
+    of_a_file = line.isdigit() and not verdict.rule.startswith("--")  # which may stand in the configuration
+    return of_a_file and not file.endswith(".reloaderdignore")

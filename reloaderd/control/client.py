@@ -1,0 +1,163 @@
+"""Speaks with one reloaderd by its control socket.
+
+Facts
+- Who listens can be known without being asked: SO_PEERCRED of the connected socket (kernel.claim).
+- connect(2) waits for SO_SNDTIMEO while as many wait to be accepted as may; a socket that does not block, or
+  that Python gave a timeout, is told EAGAIN at once.
+- A process that is stopped (SIGSTOP) still has connections made to it by the kernel, and answers nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reloaderd.errors import ReloaderdError
+from reloaderd.kernel import claim
+
+PATIENCE = 5.0
+"""Seconds until one that does not answer is taken for stopped: it answers in milliseconds, and after a look
+at a large tree in a second."""
+
+MOMENT = 1.0
+"""Seconds from the end of a connection to that of the process: it needs milliseconds."""
+
+EX_FAILURE = 1
+"""Exit status where it runs and does not do what it is asked."""
+
+EX_NOT_RUNNING = 3
+"""Exit status where none of that name runs: the one of `systemctl status`."""
+
+Fields = dict[str, Any]
+
+
+class Failure(Exception):
+    """The answer was an error: its name and parameters."""
+
+    def __init__(self, error: str, parameters: Mapping[str, Any]) -> None:
+        super().__init__(error)
+        self.error = error
+        self.parameters = parameters
+
+
+class Connection:
+    """One connection to the instance called `name`.
+
+    Raises OSError where nobody listens, ReloaderdError where nobody answers.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self._path = path
+        self._rest = b""
+        self.pid = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENCE), 0))
+        try:
+            self._socket.connect(path)
+            self._socket.settimeout(PATIENCE)
+            self.pid, uid = claim.peer(self._socket)
+            if uid not in (os.geteuid(), 0):
+                raise PermissionError(f"{path} is another user's")
+        except BlockingIOError:  # so many wait already
+            self._socket.close()
+            raise self._silent() from None
+        except OSError:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def call(self, method: str, **parameters: Any) -> Fields:
+        """The answer.  Raises Failure for an error, ReloaderdError where there is no answer."""
+        try:
+            self._say(method, parameters, more=False)
+            answer = self._hear()
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError:
+            answer = None
+        if answer is None:
+            why = "did it end, or was another version installed since it was started?"
+            raise ReloaderdError(f"{self.name} hung up before it answered", why, exit_code=EX_FAILURE)
+        return answer
+
+    def follow(self, method: str) -> Iterator[Fields]:
+        """The answers to a method that has many, until it ends."""
+        try:
+            self._say(method, {}, more=True)
+            self._socket.settimeout(None)
+            while (answer := self._hear()) is not None:
+                yield answer
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError:  # it was killed
+            return
+
+    def still_runs(self) -> bool:
+        """Whether it goes on, though it hung up on us."""
+        return not self._ends_within(MOMENT) and claim.listener(self._path) == self.pid
+
+    def wait_for_end(self) -> None:
+        """Until the process is gone."""
+        self._socket.settimeout(None)
+        try:
+            while self._socket.recv(4096):
+                pass
+        except OSError:
+            pass
+        self._ends_within(None)
+
+    def _ends_within(self, seconds: float | None) -> bool:
+        """Whether it is gone by then: its end of the connection closes a moment before."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except (OSError, ValueError):  # it is already, or it is in a namespace that we do not see
+            return True
+        try:
+            return bool(select.select([pidfd], (), (), seconds)[0])
+        finally:
+            os.close(pidfd)
+
+    def _say(self, method: str, parameters: Mapping[str, Any], more: bool) -> None:
+        call: Fields = {"method": f"io.reloaderd.{method}", "parameters": parameters}
+        if more:
+            call["more"] = True
+        self._socket.sendall(json.dumps(call).encode("ascii") + b"\0")
+
+    def _hear(self) -> Fields | None:
+        """The parameters of the next answer; None where it hung up."""
+        while b"\0" not in self._rest:
+            data = self._socket.recv(1 << 16)
+            if not data:
+                return None
+            self._rest += data
+        text, _, self._rest = self._rest.partition(b"\0")
+        said = json.loads(text)
+        parameters: Fields = said.get("parameters") or {}
+        if said.get("error"):
+            raise Failure(said["error"], parameters)
+        return parameters
+
+    def _silent(self) -> ReloaderdError:
+        who = f"pid {self.pid} is busy, or stopped" if self.pid else "it is busy, or stopped"
+        return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
+
+
+def connections() -> Iterator[Connection]:
+    """One to each instance of this user's that runs."""
+    for name, path in claim.instances():
+        try:
+            connection = Connection(name, path)
+        except OSError:  # it was killed, or has just ended
+            continue
+        yield connection

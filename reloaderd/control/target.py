@@ -1,0 +1,84 @@
+"""Finds whom a NAME means: an instance, INSTANCE/SERVICE, or a service that only one instance has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from reloaderd.control.client import EX_NOT_RUNNING, Connection, Fields, connections
+from reloaderd.errors import ReloaderdError
+from reloaderd.paths import working_directory
+
+
+class Target(NamedTuple):
+    """One instance, what it says of itself, and which of its services are meant (none: all)."""
+
+    connection: Connection
+    status: Fields
+    services: list[str]
+
+
+def find(name: str | None, stack: ExitStack) -> Target:
+    """The one that is meant; without a name the only one, or the one of this directory.
+
+    Connections are closed with the stack.  Raises ReloaderdError where it is none, or not clear which.
+    """
+    running = [stack.enter_context(one) for one in connections()]
+    if name is None:
+        return _of_here(running)
+    instance, _, service = name.partition("/")
+    for connection in running:
+        if connection.name == instance:
+            status = connection.call("Status")
+            return Target(connection, status, [_checked(service, status)] if service else [])
+    if service or not running:
+        raise _no_such(name, running)
+    return _of_service(name, running)
+
+
+def _of_here(running: Sequence[Connection]) -> Target:
+    if not running:
+        raise ReloaderdError("no reloaderd is running", exit_code=EX_NOT_RUNNING)
+    if len(running) == 1:
+        return Target(running[0], running[0].call("Status"), [])
+    cwd = working_directory()
+    all_of_them = [(one, one.call("Status")) for one in running]
+    here = [
+        (one, status)
+        for one, status in all_of_them
+        if cwd in (status["directory"], (status["config"] or "").rpartition("/")[0])
+    ]
+    if len(here) == 1:
+        return Target(*here[0], [])
+    names = ", ".join(one.name for one, _ in here or all_of_them)
+    raise ReloaderdError(f"which one: {names}?", "give a NAME")
+
+
+def _of_service(name: str, running: Sequence[Connection]) -> Target:
+    found = []
+    for connection in running:
+        status = connection.call("Status")
+        if any(service["name"] == name for service in status["services"]):
+            found.append(Target(connection, status, [name]))
+    if len(found) > 1:
+        names = ", ".join(f"{target.connection.name}/{name}" for target in found)
+        raise ReloaderdError(f"which {name}: {names}?", "give INSTANCE/SERVICE")
+    if not found:
+        raise _no_such(name, running)
+    return found[0]
+
+
+def _checked(service: str, status: Fields) -> str:
+    names = [one["name"] for one in status["services"]]
+    if service not in names:
+        has = f"it has {', '.join(names)}"
+        raise ReloaderdError(f"{status['name']} has no service {service}", has, EX_NOT_RUNNING)
+    return service
+
+
+def _no_such(name: str, running: Sequence[Connection]) -> ReloaderdError:
+    others = ", ".join(one.name for one in running)
+    return ReloaderdError(
+        f"no reloaderd called {name} is running", f"running: {others}" if others else "", EX_NOT_RUNNING
+    )

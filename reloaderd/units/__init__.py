@@ -1,0 +1,1 @@
+"""`reloaderd service`: makes, lists and removes services of the user's systemd; loaded for that alone."""
