@@ -5,6 +5,7 @@ The plan is what the runs told (_reloaderd_order), with a line `!name<TAB>why` f
 
 import sys
 from os import fsdecode
+from os.path import realpath
 from posix import listdir, lstat
 
 from _reloaderd_order import NATIVE, content, directory_of, is_native  # type: ignore[import-not-found]
@@ -77,7 +78,8 @@ class Stamps:
     """
 
     def __init__(self, plan: Plan, files: "dict[str, str]", missing: "set[str]", places: "Any") -> None:
-        paths = [*dict.fromkeys(files.values()), sys.executable]
+        paths = [*dict.fromkeys(files.values())]
+        paths += [sys.executable, realpath(sys.executable), sys.prefix + "/pyvenv.cfg"]
         for place in [directory_of(place) for place in sys.path if type(place) is str]:
             if places.directory(place)[1]:
                 paths += [place, *[f"{place}/{name}" for name in entries(place) if name[-4:] == ".pth"]]

@@ -122,6 +122,7 @@ class Warm:
         self._spare: Copy | None = None
         self._planned = 0  # bytes of the order that the zygote has gone by
         self._rounds = 0
+        self._words: list[str] = []  # what is executed for the command
         self._given: dict[str, str] = {}  # the variables of the latest run
         self._ending: set[int] = set()  # those that we have killed
 
@@ -170,6 +171,7 @@ class Warm:
     def _begin(self) -> None:
         """Execute the command as one that is to be paused."""
         copy = self._next = Copy(self._poll)
+        self._words = _words(self._command, self._directory, self._environ)
         environ = {**self._environ, **self._given}
         if self._handed:
             names = ":".join(name.replace(":", "_") for _, name in self._handed)
@@ -179,6 +181,8 @@ class Warm:
             copy.pid = spawn(self._command, self._directory, environ, self._execute)
         except OSError as error:
             self._aside(f"{error.filename}: {error.strerror}")
+        finally:
+            copy.theirs.close()  # else its end would not be seen
 
     def _execute(self, file: str, command: tuple[str, ...], environ: Mapping[str, str]) -> int:
         assert self._next is not None
@@ -230,6 +234,8 @@ class Warm:
 
     def _go(self, spare: Copy, environ: Mapping[str, str], take_in: Callable[[int], None]) -> str:
         """Have the spare be the run; why it is none, if so."""
+        if _words(self._command, self._directory, self._environ) != self._words:
+            return f"{self._command[0]} is another program now"
         if not spare.waits:
             _greet(spare, spare.hear(PATIENCE))
         if not spare.waits:
@@ -242,7 +248,7 @@ class Warm:
             return ""
         if answer is None:
             return "it did not answer in time"
-        return answer.removeprefix(b"stale ").decode("utf-8", "replace") or "it ended"
+        return answer.removeprefix(b"stale ").decode("utf-8", "replace") or "the copy has ended"
 
     # What they say, and their ends
 
@@ -260,7 +266,7 @@ class Warm:
                 self._end("_spare")
         elif self._zygote is not None and self._zygote.fileno() == fd:
             self.drop()
-            self._report("ZygoteGone", "it ended", False)
+            self._report("ZygoteGone", "the copy has ended", False)
         elif self._next is not None and (said := self._next.hear()) is not None:
             self._heard(*said.decode("utf-8", "replace").partition(" ")[::2])
 
@@ -275,7 +281,7 @@ class Warm:
         elif word == "aside":
             self._aside(rest)
         else:
-            self._aside("too much cannot be imported ahead of the program" if word else "it ended")
+            self._aside("too much cannot be imported ahead of the program" if word else "the copy has ended")
 
     def _paused(self, modules: int, size: int) -> None:
         copy, self._next = self._next, None
@@ -338,12 +344,17 @@ def _greet(spare: Copy, said: bytes | None) -> None:
         spare.pid, spare.waits = int(said[6:]), True
 
 
+def _words(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> list[str]:
+    """What is executed for a command: that of the `#!` line of a script, else the file with its arguments."""
+    file = next(iter(candidates(command[0], environ.get("PATH"))), command[0])
+    return interpreted_by(os.path.join(directory, file)) or [file, *command[1:]]
+
+
 def _unfit(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
     """Why this command is none whose interpreter can be copied; empty where it may be one."""
     if "RELOADERD_AGENT" not in environ or "PYTHONPATH" not in environ:
         return "what the command imports is not followed"
-    file = next(iter(candidates(command[0], environ.get("PATH"))), command[0])
-    words = interpreted_by(os.path.join(directory, file)) or [file, *command[1:]]
+    words = _words(command, directory, environ)
     if os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if "=" not in word and word != "-S"] or [""]
     name = os.path.basename(words[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from typing import Any
@@ -290,16 +292,24 @@ SLEEPS = TOLD + "import json, os, time\ntell(os.getpid())\ntime.sleep(600)\n"
 
 
 def test_a_copy_that_is_killed_costs_a_cold_start(twice: Twice) -> None:
-    import os
-
     twice.both({"app.py": SLEEPS})
     twice.daemon.wait(lambda: len(copies(twice)) == 2, "the zygote and a spare")
     for pid in copies(twice):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the one takes the other along
+            os.kill(pid, signal.SIGKILL)
     run = twice.again(warm=False)
     assert twice.said(run)
     twice.daemon.wait(lambda: "modules" in twice.daemon.named("warm")[-1], "a copy again")
     twice.again()
+
+
+def test_a_zygote_that_is_killed_is_noticed_at_once(twice: Twice) -> None:
+    twice.both({"app.py": SLEEPS})
+    twice.daemon.wait(lambda: len(copies(twice)) == 2, "the zygote and a spare")
+    os.kill(copies(twice)[0], signal.SIGKILL)
+    assert twice.daemon.wait_event("warm", reason="the copy has ended")
+    twice.daemon.wait(lambda: not copies(twice), "the spare to go, too")
+    assert twice.again(warm=False)
 
 
 def test_signals_of_the_stop_reach_the_run_and_not_the_copies(twice: Twice) -> None:
@@ -314,8 +324,6 @@ def test_signals_of_the_stop_reach_the_run_and_not_the_copies(twice: Twice) -> N
 
 @pytest.mark.parametrize("victim", ["daemon", "keeper"])
 def test_a_death_takes_the_copies_along(twice: Twice, victim: str) -> None:
-    import os
-
     twice.both({"app.py": SLEEPS})
     twice.daemon.wait(lambda: len(copies(twice)) == 2, "the zygote and a spare")
     family = copies(twice)

@@ -118,6 +118,19 @@ def test_a_directory_that_is_made_anew_is_entered_anew(twice: Twice) -> None:
     assert twice.said(twice.again())[1] == ["new"]
 
 
+def test_a_script_that_is_for_another_program_now_is_executed(twice: Twice) -> None:
+    app = "import json, sys\nfrom telling import tell\ntell(sys.flags.optimize)\n"
+    script = twice.place.tree / "run"
+    script.write_text(f"#!{sys.executable} -u\n{app}")
+    script.chmod(0o755)
+    cold, warm = twice.both({"app.py": ""}, "./run")
+    assert cold == warm == 0
+    run = twice.again(warm=False, edit=lambda tree: script.write_text(f"#!{sys.executable} -O\n{app}"))
+    assert twice.said(run) == 1
+    twice.daemon.wait(lambda: "modules" in twice.daemon.named("warm")[-1], "a copy again")
+    assert twice.said(twice.again()) == 1
+
+
 @pytest.mark.parametrize("order", ["project", "library"])
 def test_a_sitecustomize_is_run(twice: Twice, order: str) -> None:
     own = "import sys\nsys.customized = True\n"
