@@ -230,7 +230,8 @@ class FilesLoaded(NamedTuple):
     it opened for writing since.  `missing` is where imports found nothing: paths of modules without their
     endings; `absent` are files below a root or in a library that it
     would have read.  `libraries` counts files of the
-    standard library and of site-packages; with `full` there was more to tell than it may.
+    standard library and of site-packages; with `full` there was more to tell than it may.  `unsound` says why
+    a run that came of a copy is not as one that was executed.
     """
 
     service: str
@@ -244,6 +245,7 @@ class FilesLoaded(NamedTuple):
     libraries: int
     full: bool
     pid: int = 0
+    unsound: str = ""
 
 
 class Fault(NamedTuple):
@@ -293,11 +295,12 @@ class Drained(NamedTuple):
 
 
 class ChildStarted(NamedTuple):
-    """The command of a run was executed, as process `pid`, leader of its own group."""
+    """The command of a run was executed, as process `pid`, leader of its own group; `warm`: from a copy."""
 
     service: str
     run: int
     pid: int
+    warm: bool = False
 
 
 class StartFailed(NamedTuple):
@@ -350,6 +353,25 @@ class ChildReady(NamedTuple):
 
     service: str
     run: int
+
+
+class ZygoteReady(NamedTuple):
+    """There is a paused copy of the command's interpreter with so many modules imported ahead.
+
+    `left` are those that each run has to import by itself, and why.
+    """
+
+    service: str
+    modules: int
+    left: Mapping[str, str]
+
+
+class ZygoteGone(NamedTuple):
+    """There is none (any more); with `final` there can be none of this command."""
+
+    service: str
+    why: str
+    final: bool
 
 
 class KeeperDied(NamedTuple):
@@ -430,6 +452,8 @@ Event = (
     | RunGone
     | ChildTold
     | ChildReady
+    | ZygoteReady
+    | ZygoteGone
     | KeeperDied
     | ConfigRead
     | PulseMade

@@ -33,7 +33,7 @@ STATES = {
     "closed": "ended",
 }
 
-BY_PERSON = {"control": "reloaderd restart"}
+BY_PERSON = {"control": "reloaderd restart", "warm": "the copy that it came of was not as it is by now"}
 
 
 def full_name(instance: str, service: str) -> str:
