@@ -113,6 +113,8 @@ def _held(service: Fields) -> str:
 def done(command: str, before: Fields) -> str:
     """What was set going; `before` is the service as it was."""
     waiting = before.get("waiting", 0)
+    if before.get("state") in ("closing", "closed"):
+        return "it is ending"
     if command == "restart":
         return f"restarting (run {before.get('run', 0)})" if before.get("run") else "restarting"
     if command == "pause":
