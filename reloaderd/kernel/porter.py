@@ -19,13 +19,11 @@ has done what it does.
 Facts
 - What the daemon wrote before it had a signal sent can be read before what the process did upon the signal is
   told: requests are read first.
-- SO_PEERCRED tells who connected (unix(7)); a descriptor in a message (SCM_RIGHTS) is ours when it was read.
 - A pidfd becomes readable when its process ends (pidfd_open(2)).
 """
 
 from __future__ import annotations
 
-import _socket
 import os
 import select
 import sys
@@ -35,15 +33,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, openfiles, proctree
+from reloaderd.kernel.callers import Caller, Callers, numbers, rings
 from reloaderd.kernel.keeper import settle
 from reloaderd.kernel.readiness import Readiness
 from reloaderd.kernel.stock import Key, Stock
-
-LONGEST = 512
-"""Bytes of a packet: a path has at most 108."""
-
-PENDING = 64
-"""Connections that have not said anything yet."""
 
 MOST_PROCESSES = 64
 """Processes of a run that listen, whose end is waited for."""
@@ -53,9 +46,6 @@ LEAVE = 1.0
 
 LOOKS = (2.0, 10.0, 30.0)
 """Seconds after the start of a run when a look is taken at what listens without having told."""
-
-SCM_CREDENTIALS = 2
-"""Who sent a message: its pid, uid and gid (unix(7), for SO_PASSCRED)."""
 
 EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
@@ -121,10 +111,10 @@ class Porter:
         self._stock = Stock(self._in_use)
         self._frames = frames.Frames()
         self._asked: deque[tuple[Any, ...]] = deque()
-        self._connections: dict[int, tuple[int, Any]] = {}
         self._processes: dict[int, tuple[int, int]] = {}  # by pidfd: the slot, the pid
         self._told: set[str] = set()
         self._poll = select.poll()
+        self._callers = Callers(self._poll, self._answer)
 
     def serve(self) -> None:
         """Mind the door until the daemon is gone."""
@@ -139,13 +129,12 @@ class Porter:
                 return
             for fd in ready:
                 if fd in self._doors:
-                    self._accept(*self._doors[fd])
-                elif fd in self._connections:
-                    self._hear(fd)
+                    self._callers.accept(*self._doors[fd])
                 elif fd in self._bells:
                     self._rung(*self._bells[fd])
                 elif fd in self._processes:
                     self._ended(fd)
+            self._hear()
             self._tick(time.monotonic())
 
     # The daemon
@@ -172,7 +161,7 @@ class Porter:
                 for slot_of, bell in self._bells.values():
                     if slot_of == number:
                         # the one before has said what it said; this one may have been quick
-                        self._ring(slot, any(_is_below(pid, keeper) for pid in _rings(bell)))
+                        self._ring(slot, any(_is_below(pid, keeper) for pid in rings(bell)))
                 self._stock.started(number)
             case ("stopping", number):
                 self._slots[number].stopping = True
@@ -194,94 +183,49 @@ class Porter:
 
     # The agents
 
+    def _hear(self) -> None:
+        """Hear all who have said something; each after what the daemon said before."""
+        for fd in self._callers.ready():
+            self._obey()  # it may be that the run is gone, and then this was heard
+            if fd in self._callers:
+                self._callers.hear(fd)
+
     def _hear_out(self, number: int) -> None:
         """Hear what the slot's run said before it went: who lives is of the next one."""
         for slot_of, door in self._doors.values():
             if slot_of == number:
-                self._accept(number, door, hear=False)
-        for fd, (slot_of, connection) in [*self._connections.items()]:
-            if slot_of == number and proctree.read_stat(_peer(connection)) is None:
-                self._hear(fd, before=True)
+                self._callers.accept(number, door)
+        for fd in self._callers.left(number):
+            self._callers.hear(fd)
 
-    def _accept(self, number: int, door: Any, hear: bool = True) -> None:
-        while True:
-            try:
-                fd, _ = door._accept()
-            except OSError:  # EAGAIN: that was all; EMFILE: not now
-                return
-            connection = _socket.socket(fileno=fd)
-            connection.setblocking(False)
-            if len(self._connections) >= PENDING:
-                self._close(next(iter(self._connections)))
-            self._connections[fd] = number, connection
-            self._poll.register(fd, select.POLLIN)
-            for earlier in [*self._connections] if hear else ():  # what was said first is heard first
-                self._hear(earlier)
-
-    def _hear(self, fd: int, before: bool = False) -> None:
-        """Read the one packet of a connection, if it is there; said `before` what the daemon said last."""
-        if fd not in self._connections:
-            return
-        try:
-            self._connections[fd][1].recv(1, _socket.MSG_PEEK)
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        if not before:
-            self._obey()  # which may be that the run is gone, and so hear this
-            if fd not in self._connections:
-                return
-        number, connection = self._connections[fd]
-        given: list[int] = []
-        try:
-            data, more, _, _ = connection.recvmsg(LONGEST, 24, _socket.MSG_CMSG_CLOEXEC)
-            for level, kind, raw in more:
-                if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                    given += [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), 4)]
-            if data:
-                self._answer(number, connection, data, given)
-        except BlockingIOError:
-            return
-        except (OSError, ValueError, TypeError):  # it is gone, or says what no agent says
-            pass
-        for one in given:
-            os.close(one)
-        self._close(fd)
-
-    def _close(self, fd: int) -> None:
-        self._poll.unregister(fd)
-        self._connections.pop(fd)[1].close()
-
-    def _answer(self, number: int, connection: Any, data: bytes, given: list[int]) -> None:
+    def _answer(self, caller: Caller, data: bytes, given: list[int]) -> None:
         """What an agent of the slot's run says.  Of `given` it removes what it keeps."""
+        number, pid, _ = caller
         slot, now = self._slots[number], time.monotonic()
-        pid = _peer(connection)
         verb, _, rest = data.partition(b" ")
         below = _is_below(pid, slot.keeper)
         if not slot.run or not (below or (below is None and verb == b"keep")):
-            connection.send(b"none", _socket.MSG_NOSIGNAL)
+            caller.answer(b"none")
             return
         if verb == b"take":
-            *numbers, host = rest.split(b" ", 5)
-            found = self._stock.take(Key._make((*_numbers(numbers), host)), number, now)
+            *words, host = rest.split(b" ", 5)
+            found = self._stock.take(Key._make((*numbers(words), host)), number, now)
             if found is not None and found >= 0:
                 self._wait_for(pid, number)
-                rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, found.to_bytes(4, sys.byteorder))]
-                connection.sendmsg([b"take"], rights, _socket.MSG_NOSIGNAL)
+                caller.answer(b"take", found)
             else:
-                connection.send(b"none" if found is None else b"again", _socket.MSG_NOSIGNAL)
+                caller.answer(b"none" if found is None else b"again")
         elif verb == b"keep":
             inode, _, path = rest.partition(b" ")
             if slot.readiness is not None:
-                slot.readiness.listens(pid, _numbers([inode])[0], now)
+                slot.readiness.listens(pid, numbers([inode])[0], now)
             if given:
                 self._wait_for(pid, number)
                 self._stock.keep(given.pop(), path, number, now)
         elif verb == b"accept" and slot.readiness is not None:
-            slot.readiness.accepts(*_numbers([rest]))
+            slot.readiness.accepts(*numbers([rest]))
         elif verb == b"free":
-            slot.free.update(_numbers([rest]))
+            slot.free.update(numbers([rest]))
         elif verb == b"shut":
             slot.look = now + LEAVE
 
@@ -289,7 +233,7 @@ class Porter:
         """The slot's run says how it is."""
         self._obey()
         slot = self._slots[number]
-        self._ring(slot, bool(_rings(bell)))
+        self._ring(slot, bool(rings(bell)))
 
     def _ring(self, slot: Slot, is_ready: bool) -> None:
         if is_ready and slot.run:
@@ -366,35 +310,6 @@ class Porter:
 
     def _processes_of(self, slot: Slot) -> list[int]:
         return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
-
-
-def _rings(bell: Any) -> list[int]:
-    """Read what was said by sd_notify(3): the processes that said READY=1."""
-    found: list[int] = []
-    while True:
-        try:
-            data, more, _, _ = bell.recvmsg(4096, 64, _socket.MSG_CMSG_CLOEXEC)
-        except OSError:
-            return found
-        for level, kind, raw in more:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                for at in range(0, len(raw) - 3, 4):
-                    os.close(int.from_bytes(raw[at : at + 4], sys.byteorder))
-            elif level == _socket.SOL_SOCKET and kind == SCM_CREDENTIALS and b"READY=1" in data.split(b"\n"):
-                found.append(int.from_bytes(raw[:4], sys.byteorder))
-
-
-def _numbers(words: Sequence[bytes]) -> list[int]:
-    """Raises ValueError for what is none, or larger than any."""
-    if not all(word.isdigit() and len(word) < 20 for word in words):
-        raise ValueError("no number")
-    return [int(word) for word in words]
-
-
-def _peer(connection: Any) -> int:
-    """The pid of the process that connected."""
-    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], sys.byteorder)
 
 
 def _is_below(pid: int, keeper: int) -> bool | None:

@@ -127,6 +127,7 @@ def restart_under_load(daemon: Daemon, place: Place, address: str) -> Clients:
             daemon.wait_event("restarted", run=number + 2)
             served = len(clients.served)
             wait_until(lambda served=served: len(clients.served) > served + 50, "answers of the next run")
+            wait_until(lambda: clients.waiting < 20, "the answers to all who waited")
     assert [one for one in clients.faults if "Refused" in one] == []
     assert all(b"200" in answer for answer in clients.served)
     assert len(clients.faults) <= 3 * RESTARTS

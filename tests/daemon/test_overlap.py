@@ -79,6 +79,7 @@ def restart(daemon: Daemon, place: Place, address: str) -> Clients:
             daemon.wait_event("ended", run=number + 1)
             served = len(clients.served)
             wait_until(lambda served=served: len(clients.served) > served + 20, "answers of the next run")
+            wait_until(lambda: clients.waiting < 20, "the answers to all who waited")
     assert [one for one in clients.faults if "Refused" in one] == []
     assert len(clients.faults) <= RESTARTS * 3
     assert all(b"200" in answer for answer in clients.served)

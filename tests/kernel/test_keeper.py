@@ -366,7 +366,7 @@ def test_a_keeper_that_is_killed_takes_its_tree_along_and_is_replaced(kept: Keep
     fd, tree = service.child.fileno(), procfs.descendants(service.keeper)
     for _ in range(2):
         os.kill(service.keeper, signal.SIGKILL)
-        assert service.next(KeeperDied) == ("web",)
+        assert service.next(KeeperDied) == ("web", 0)
         assert [pid for pid in tree if procfs.stat(pid)] == []
         assert procfs.alive(bystander)
         service.child.kill(service.run)  # to nobody

@@ -85,6 +85,11 @@ class Clients:
         wanted = len(self.served) + more
         wait_until(lambda: len(self.served) >= wanted or self.faults, "answers", explain=lambda: self.faults)
 
+    @property
+    def waiting(self) -> int:
+        """How many have no answer yet."""
+        return self.asked - len(self.served) - len(self.faults)
+
     def _run(self) -> None:
         begun = time.monotonic()
         while not self._stop.is_set():
