@@ -18,6 +18,7 @@ from posix import getcwd, getpid
 
 from _reloaderd_order import Order, directory_of, names_of, where  # type: ignore[import-not-found]
 from _reloaderd_paths import absolute, text  # type: ignore[import-not-found]
+from _reloaderd_plan import Stamps  # type: ignore[import-not-found]
 from _reloaderd_traces import Traces  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
@@ -102,6 +103,7 @@ class Ahead:
     ) -> None:
         """`channel` is the descriptor to the keeper, `target` what `python -m` is to run."""
         self.plan = plan
+        self.stamps = Stamps(plan, agent.places)
         self.fresh = fresh
         self.places = agent.places
         self.is_library = Order(plan.path, agent).is_library
@@ -220,6 +222,7 @@ class Ahead:
             self.asked.add(name)
             if where(spec)[:1] == "/":
                 self.files[name] = where(spec)
+                self.stamps.add(where(spec))
             if hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "create_module"):
                 spec.loader = Loader(self, spec)
             return spec
