@@ -78,8 +78,11 @@ class Handover:
         first = not self._plan and not self._given
         plan, rest = share(self._inherited, services)
         keys = dict.fromkeys(one for some in plan.values() for one in some if isinstance(one, Key))
-        beside = [one for key, one in self._opened.items() if key not in keys]
-        self._open([key for key in keys if key not in self._opened], beside)
+        found = self._found_ports(keys)
+        beside = [one for key, one in self._opened.items() if key not in keys and key not in found.values()]
+        self._open([key for key in keys if key not in self._opened and key not in found], beside)
+        for key, former in found.items():
+            self._opened[key] = self._opened.pop(former)
         for one in self._stored:
             self._forget(one)
         self._stored.clear()
@@ -89,6 +92,12 @@ class Handover:
         }
         if first:
             self._refuse(rest)
+
+    def _found_ports(self, keys: Iterable[Key]) -> dict[Key, Key]:
+        """What is open as port 0 and is wanted by the number now: people write down what they were told."""
+        left = {one.address: key for key, one in self._opened.items() if key.service and key not in keys}
+        new = (key for key in keys if key not in self._opened)
+        return {key: left[key.address] for key in new if key.address in left}
 
     def _open(self, keys: Iterable[Key], beside: Sequence[Bound]) -> None:
         opened: dict[Key, Bound] = {}

@@ -142,10 +142,17 @@ class Connection:
                 return None
             self._rest += data
         text, _, self._rest = self._rest.partition(b"\0")
-        said = json.loads(text)
-        parameters: Fields = said.get("parameters") or {}
-        if said.get("error"):
-            raise Failure(said["error"], parameters)
+        try:
+            said = dict(json.loads(text))
+            parameters, error = dict(said.get("parameters") or {}), str(said.get("error") or "")
+        except (TypeError, ValueError):
+            raise ReloaderdError(
+                f"{self.name} says what is no answer",
+                f"no reloaderd listens at {self._path}, but pid {self.pid}",
+                exit_code=EX_FAILURE,
+            ) from None
+        if error:
+            raise Failure(error, parameters)
         return parameters
 
     def _silent(self) -> ReloaderdError:

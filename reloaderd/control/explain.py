@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,22 +13,20 @@ from reloaderd.control import target
 from reloaderd.control.client import Fields, connections
 from reloaderd.control.tables import Shortener, full_name
 from reloaderd.core.escaping import escaped
-from reloaderd.core.explanation import explain
+from reloaderd.core.explanation import AWAY, explain
 from reloaderd.doctor.survey import Survey
 from reloaderd.errors import ReloaderdError
 from reloaderd.settings import DoctorSettings, ExplainSettings, ServiceSettings
 
 NOT_CONCERNED = "does nothing: it is below no PATH"
+NOT_THERE = "its directory is not there, and is watched as soon as it is"
 
 
 def visit(settings: ExplainSettings) -> tuple[str, int]:
     """What was found, and the exit status.  Raises ReloaderdError."""
     answers = [] if settings.given else _ask(settings)
-    concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
-    if settings.name is None and not concerned:
+    if settings.name is None and not answers:
         answers = [_by_the_rules(settings)]
-    elif settings.name is None:
-        answers = concerned
     if settings.json:
         return "".join(json.dumps(answer) + "\n" for answer in answers), 0
     shown = Shortener(paths.working_directory())
@@ -38,13 +37,19 @@ def visit(settings: ExplainSettings) -> tuple[str, int]:
 
 
 def _ask(settings: ExplainSettings) -> list[Fields]:
+    """What those say that are concerned, or else those of this directory: they do not what `watch` would."""
     asked = {"path": settings.path, "real": settings.real, "directory": settings.is_dir}
     with ExitStack() as stack:
         if settings.name is not None:
-            running = [target.find(settings.name, stack).connection]
-        else:
-            running = [stack.enter_context(one) for one in connections()]
-        return [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+            found = target.find(settings.name, stack).connection
+            return [{"name": found.name, **found.call("Explain", **asked)}]
+        running = [stack.enter_context(one) for one in connections()]
+        answers = [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+        concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
+        if concerned:
+            return concerned
+        here = [target.is_of_here(one.call("Status")) for one in running]
+        return [answer for answer, is_of_here in zip(answers, here, strict=True) if is_of_here]
 
 
 def _by_the_rules(settings: ExplainSettings) -> Fields:
@@ -101,7 +106,8 @@ def _verdict(one: Fields, path: str, shown: Shortener) -> Iterator[str]:
         why = f" ({one['why']})" if one["why"] else ""
         yield f"watched by {'polling' if one['watched'] == 'poll' else one['watched']}{why}"
     elif one["action"] != "ignore":
-        yield f"not watched: {one['why']}"
+        is_there = os.path.lexists(os.path.dirname(one["path"]))
+        yield f"not watched: {one['why']}" if is_there or one["why"] != AWAY else NOT_THERE
     if one["loaded"]:
         yield f"the command has loaded it, as {'code' if one['loaded'] == 'module' else 'data'}"
     if one["waiting"]:

@@ -42,17 +42,17 @@ def _of_here(running: Sequence[Connection]) -> Target:
         raise ReloaderdError("no reloaderd is running", exit_code=EX_NOT_RUNNING)
     if len(running) == 1:
         return Target(running[0], running[0].call("Status"), [])
-    cwd = working_directory()
     all_of_them = [(one, one.call("Status")) for one in running]
-    here = [
-        (one, status)
-        for one, status in all_of_them
-        if cwd in (status["directory"], (status["config"] or "").rpartition("/")[0])
-    ]
+    here = [(one, status) for one, status in all_of_them if is_of_here(status)]
     if len(here) == 1:
         return Target(*here[0], [])
     names = ", ".join(one.name for one, _ in here or all_of_them)
     raise ReloaderdError(f"which one: {names}?", "give a NAME")
+
+
+def is_of_here(status: Fields) -> bool:
+    """Whether it was started in the working directory, or has its configuration file there."""
+    return working_directory() in (status["directory"], (status["config"] or "").rpartition("/")[0])
 
 
 def _of_service(name: str, running: Sequence[Connection]) -> Target:

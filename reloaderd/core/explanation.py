@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reloaderd.core.accounts import held
+from reloaderd.core.modules import CONFIGURATION
 from reloaderd.core.paths import is_below, parent
 from reloaderd.core.reasons import signal_name
 from reloaderd.core.rules import Verdict
@@ -25,10 +26,11 @@ def explain(service: Service, path: str, real: str, is_dir: bool, now: float) ->
     loaded = watcher.modules.loaded_as(path)
     watched, why = _watched(service, path, is_dir, verdict)
     reason, _ = held(service, now)
+    known = _is_below_a_root(watcher, path) or bool(loaded) or path in watcher.modules
     return {
         "service": service.settings.name,
         "path": path,
-        "concerned": _is_below_a_root(watcher, path) or bool(loaded) or path in watcher.modules,
+        "concerned": known or verdict == CONFIGURATION,
         "action": action(verdict),
         "rule": verdict.rule,
         "origin": verdict.origin,

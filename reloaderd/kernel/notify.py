@@ -32,6 +32,9 @@ LONGEST = 4096
 PATIENCE_MS = 50
 """How long `close` waits for room: what is said last is why we end."""
 
+ENDLESS = 1e9
+"""Seconds of a watchdog that is none any more: 2**64 - 1 microseconds are never, and select(2) takes less."""
+
 _GONE = frozenset((errno.ECONNREFUSED, errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE))
 
 
@@ -50,13 +53,14 @@ def take(environ: MutableMapping[str, str]) -> Given | None:
     address = environ.pop("NOTIFY_SOCKET", "")
     seconds = _number(environ.pop("WATCHDOG_USEC", "")) / 1e6
     pid = environ.pop("WATCHDOG_PID", "")
-    if pid and _number(pid) != os.getpid():
+    if (pid and _number(pid) != os.getpid()) or seconds > ENDLESS:
         seconds = 0.0
     return Given(address, seconds) if address else None
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    # no number of systemd's has more than 20 digits, and Python refuses to read thousands of them
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
 
 
 class Notifier:

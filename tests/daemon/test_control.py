@@ -6,9 +6,11 @@ import json
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -462,6 +464,31 @@ def test_explain_goes_by_the_rules_where_nothing_runs(place: Place, tree: Path) 
     assert line == "no reloaderd called tree is running"
 
 
+def test_explain_does_not_go_by_what_watch_would_do_where_one_runs(
+    place: Place,
+    tree: Path,
+    started: Started,  # noqa: F811
+) -> None:
+    started(table(place, "web"), read=[str(tree / "src")])
+    assert told(place, "explain", "lib/b.py").splitlines() == [
+        "lib/b.py",
+        "  tree/web  does nothing: it is below no PATH",
+    ]
+    [shown] = told(place, "explain", "reloaderd.toml").splitlines()[1:]
+    assert shown == "  tree/web  does nothing: it is ignored [the configuration file: it is read again]"
+
+
+def test_explain_knows_what_is_not_there_yet(watch: Watch, place: Place, tree: Path) -> None:
+    daemon = watch()
+    (tree / "link").symlink_to(place.outside)
+    told_of = {path: told(place, "explain", path) for path in ("new/deep/a.py", "link/a.py")}
+    assert "its directory is not there, and is watched as soon as it is" in told_of["new/deep/a.py"]
+    assert "not watched: its directory is not watched" in told_of["link/a.py"]
+    daemon.wait_starts(2)  # the link itself
+    build(tree, {"new/deep/a.py": "1\n"})
+    daemon.wait_starts(3)
+
+
 # Names
 
 
@@ -630,6 +657,28 @@ def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None
         assert line == f"tree does not answer (pid {daemon.pid} is busy, or stopped)"
     os.kill(daemon.pid, signal.SIGCONT)
     daemon.settle(1)  # who was not answered has asked for nothing
+
+
+@pytest.mark.parametrize("answer", [b"no JSON", b"\xff", b"[1]", b"5", b'{"parameters": 5}'])
+def test_who_listens_there_and_is_no_reloaderd_is_named(answer: bytes, place: Place) -> None:
+    path = socket_of(place, "odd")
+    path.parent.parent.mkdir(0o700)
+    path.parent.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer + b"\0")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        line = complaint(place, "why", "odd", exit_code=1)
+        thread.join(LIMIT)
+    assert line == f"odd says what is no answer (no reloaderd listens at {path}, but pid {os.getpid()})"
 
 
 def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:

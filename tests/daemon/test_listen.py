@@ -336,6 +336,24 @@ def test_a_socket_goes_with_its_address_to_another_service(place: Place, serve: 
     assert os.listdir(place.tree).count("web.sock") == 1
 
 
+def test_a_port_that_was_found_can_be_written_down(place: Place, serve: Serve) -> None:
+    write(place, table(0))
+    daemon = serve(configured=True)
+    [address] = addresses(daemon)
+    with Clients(address) as clients:
+        clients.wait_served(1)
+        write(place, table(address))
+        daemon.wait_event("started", run=2)
+        write(place, table(address, name="site"))
+        daemon.wait_event("started", service="site")
+        clients.wait_served(20)
+    assert clients.faults == []
+    write(place, table("a.sock", name="site"))
+    daemon.wait_event("started", service="site", run=2)
+    with pytest.raises(ConnectionRefusedError):
+        ask(address)
+
+
 def test_an_address_that_is_named_no_more_is_closed(place: Place, serve: Serve) -> None:
     write(place, table(["a.sock", "b.sock"]))
     daemon = serve(configured=True)

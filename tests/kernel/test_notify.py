@@ -229,5 +229,6 @@ def test_what_the_environment_says_is_taken_from_it() -> None:
     assert take(environ) is None
     assert take({**mine, "WATCHDOG_PID": "1"}) == Given("/n", 0.0)
     assert take({**mine, "WATCHDOG_PID": ""}) == Given("/n", 1.5)
-    assert take({**mine, "WATCHDOG_USEC": "soon"}) == Given("/n", 0.0)
+    for never in ("soon", "", "-1", str(2**64 - 1), "9" * 20, "9" * 5000):
+        assert take({**mine, "WATCHDOG_USEC": never}) == Given("/n", 0.0)
     assert take({"WATCHDOG_USEC": "1500000"}) is None

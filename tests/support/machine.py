@@ -68,6 +68,13 @@ mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 {" ".join(f"mknod -m 666 dev/{name} c {number};" for name, number in DEVICES.items())}
+shift
+for path do
+    number=$((${{number:-0}} + 1))
+    mkdir -p ".$path" "../$number/upper" "../$number/work"
+    mount -t overlay -o "lowerdir=$path,upperdir=../$number/upper,workdir=../$number/work" overlay ".$path"
+    chmod go+rx ".$path"
+done
 pivot_root . run/before
 umount -l /run/before
 rmdir /run/before
@@ -75,6 +82,16 @@ exec env -i container=reloaderd-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.
     setpriv --bounding-set -sys_time,-sys_module,-sys_rawio,-syslog \\
     {SYSTEMD} --system --unit=multi-user.target --log-target=journal --show-status=no
 """
+
+
+OURS = dict.fromkeys([REPOSITORY, Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix)])
+"""This checkout and this Python, which run there, too."""
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether it is not there in a copy of the root that has other file systems mounted on it."""
+    elsewhere = path.stat().st_dev != Path("/").stat().st_dev
+    return elsewhere or path.parts[1] in ("tmp", "run", "dev", "proc", "sys")
 
 
 def cgroup2() -> Path | None:
@@ -148,11 +165,10 @@ class Machine:
 
     def _open_up(self, disk: Path) -> None:
         """Let another user reach this checkout and this Python, which may be in root's home."""
-        for path in {REPOSITORY, Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix)}:
+        for path in OURS:
             for part in [path, *path.parents][:-1]:
                 inside = disk / part.relative_to("/")
-                mode = inside.stat().st_mode
-                if not mode & 0o001:
+                if inside.exists() and not (mode := inside.stat().st_mode) & 0o001:
                     inside.chmod(mode & 0o7777 | 0o011)
 
     # Its life
@@ -161,7 +177,7 @@ class Machine:
         """Start it, and wait until it says that it runs."""
         self.cgroup.mkdir(exist_ok=True)
         unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--cgroup", "--uts", "--ipc"]
-        start = [*unshare, "sh", "-c", BOOT, "boot", str(self._disk)]
+        start = [*unshare, "sh", "-c", BOOT, "boot", str(self._disk), *map(str, filter(is_hidden, OURS))]
         entered = f"echo $$ > {self.cgroup}/cgroup.procs; exec {shlex.join(start)}"
         with open(self._output, "ab") as output:
             self._init = subprocess.Popen(

@@ -167,6 +167,15 @@ def test_the_makefile_runs_a_command_line_that_reloaderd_takes(project: Path) ->
     assert accepts(line[1])
 
 
+def test_the_forms_of_a_command_line_are_those_of_the_help() -> None:
+    said = cli.parse(["--help"])
+    assert isinstance(said, cli.Said)
+    helped = re.findall(r"^(?:usage:|      ) (reloaderd .*)$", said.text, re.MULTILINE)
+    page = (TOP / "docs/usage.md").read_text().partition("\n\n")[2].partition("\n\n")[0]
+    shown = [line.strip() for line in page.splitlines()]
+    assert shown == [line for line in helped if not line.endswith(("--help", "--version"))]
+
+
 def test_the_table_of_options_is_the_parser() -> None:
     """Each option once, with its short name and its metavar, in any order."""
     wanted = set()
