@@ -14,10 +14,11 @@ Facts
 
 import sys
 from os import environ, fsdecode
-from posix import getpid
+from posix import getcwd, getpid
 
 from _reloaderd_order import Order, directory_of, names_of, where  # type: ignore[import-not-found]
 from _reloaderd_paths import absolute, text  # type: ignore[import-not-found]
+from _reloaderd_plan import Stamps  # type: ignore[import-not-found]
 from _reloaderd_traces import Traces  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
@@ -102,11 +103,16 @@ class Ahead:
     ) -> None:
         """`channel` is the descriptor to the keeper, `target` what `python -m` is to run."""
         self.plan = plan
+        self.stamps = Stamps(plan, agent.places)
         self.fresh = fresh
         self.places = agent.places
         self.is_library = Order(plan.path, agent).is_library
         self.heard = agent.handlers
-        self.anybodys = (*ANYBODYS, sys.prefix + "/", sys.base_prefix + "/")
+        persons = {*agent.places.roots, *plan.directories, getcwd()}
+        prefixes = (sys.prefix + "/", sys.base_prefix + "/")
+        self.persons = tuple(place + "/" for place in persons if place)
+        self.installed = tuple(prefix for prefix in prefixes if prefix.startswith(self.persons))
+        self.anybodys = (*ANYBODYS, *prefixes)
         self.never = NEVER.union(target)
         self.blamed: dict[str, str] = {}
         self.missing: set[str] = set()
@@ -216,6 +222,7 @@ class Ahead:
             self.asked.add(name)
             if where(spec)[:1] == "/":
                 self.files[name] = where(spec)
+                self.stamps.add(where(spec))
             if hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "create_module"):
                 spec.loader = Loader(self, spec)
             return spec
@@ -261,7 +268,7 @@ class Ahead:
             return
         writing = args[2] & 3
         path = absolute(path)
-        if path.startswith("/dev/") or (not writing and path.startswith(self.anybodys)):
+        if path.startswith("/dev/") or (not writing and self.is_anybodys(path)):
             return
         if writing or not self.places.directory(path.rpartition("/")[0])[1]:
             self.notice(f"it {'writes' if writing else 'reads'} {path}")
@@ -281,8 +288,14 @@ class Ahead:
         if path is None:
             return
         path = directory_of(path)
-        if not path.startswith(self.anybodys) and not self.places.directory(path)[1]:
+        if not self.is_anybodys(path) and not self.places.directory(path)[1]:
             self.notice(f"it lists {path}")
+
+    def is_anybodys(self, path: str) -> bool:
+        """Whether a file is no more the person's than that of a library."""
+        if path.startswith(self.persons):
+            return path.startswith(self.installed)
+        return path.startswith(self.anybodys)
 
     def putenv(self, args: "tuple[Any, ...]") -> None:
         """os.putenv(key, value), os.unsetenv(key)."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+MOST = 20000
+"""Lines that one process tells at most: ten times what the largest programs import."""
+
 PACE = 0.01
 """Seconds between two looks at everything: between them only what was imported last is looked for."""
 
@@ -93,6 +96,7 @@ class Order:
         self.looked_in: list[Any] = []  # sys.path at the last look
         self.known = 0  # how many there were at the last look
         self.told = 0.0
+        self.room = MOST
 
     def know(
         self, modules: "Iterable[str]", directories: "Iterable[str]", variables: "Iterable[str]"
@@ -116,9 +120,13 @@ class Order:
             self.told = now
             self.look()
         self.look_at_path()
-        if self.lines:
+        if self.lines and self.room > 0:
             lines, self.lines = self.lines, []
-            append(self.path, lines)
+            self.room -= len(lines)
+            try:
+                append(self.path, lines)
+            except OSError:  # no descriptor is left; it is another user by now
+                self.room = 0
 
     def set(self, args: "tuple[Any, ...]") -> None:
         """os.putenv(key, value), os.unsetenv(key): the program is about to set or to remove a variable."""
@@ -146,7 +154,7 @@ class Order:
                 continue
             if path[:1] != "<" and not self.places.directory(path.rpartition("/")[0])[1]:
                 break
-            if frame.f_code.co_name == "<module>":
+            if frame.f_code.co_name == "<module>" and path[:1] != "<":
                 return str(frame.f_globals.get("__name__"))
             frame = frame.f_back
         return ""

@@ -5,8 +5,7 @@ The plan is what the runs told (_reloaderd_order), with a line `!name<TAB>why` f
 
 import sys
 from os import fsdecode
-from os.path import realpath
-from posix import listdir, lstat
+from posix import listdir, stat
 
 from _reloaderd_order import NATIVE, content, directory_of, is_native  # type: ignore[import-not-found]
 
@@ -62,10 +61,10 @@ class Plan:
 def stamp(path: str) -> "tuple[int, int, int]":
     """What tells one state of a file or directory from another: its inode, size and ctime.
 
-    Whatever is done to it sets the ctime, and nobody can set it back.
+    Whatever is done to it sets the ctime, and nobody can set it back.  Of a link it is where that leads.
     """
     try:
-        state = lstat(path)
+        state = stat(path)
     except OSError:
         return NOTHING
     return state.st_ino, state.st_size, state.st_ctime_ns
@@ -77,22 +76,31 @@ class Stamps:
     The directories of sys.path are among it: whatever is installed or removed changes one of them.
     """
 
-    def __init__(self, plan: Plan, files: "dict[str, str]", missing: "set[str]", places: "Any") -> None:
-        paths = [*dict.fromkeys(files.values())]
-        paths += [sys.executable, realpath(sys.executable), sys.prefix + "/pyvenv.cfg"]
+    def __init__(self, plan: Plan, places: "Any") -> None:
+        """Before anything is imported: a file that changes meanwhile is one that has changed."""
+        paths = [sys.executable, sys.prefix + "/pyvenv.cfg"]
         for place in [directory_of(place) for place in sys.path if type(place) is str]:
             if places.directory(place)[1]:
                 paths += [place, *[f"{place}/{name}" for name in entries(place) if name[-4:] == ".pth"]]
         self.stamps = [(path, *stamp(path)) for path in paths]
-        self.names = {name.partition(".")[0] for name in files} | missing
+        self.names: set[str] = set()
         self.directories = sorted(plan.directories)
+        self.hiding: list[str] = []
+
+    def add(self, path: str) -> None:
+        """A file is about to be imported."""
+        self.stamps.append((path, *stamp(path)))
+
+    def settle(self, files: "dict[str, str]", missing: "set[str]") -> None:
+        """These modules were imported, by name, and these looked for in vain."""
+        self.names = {name.partition(".")[0] for name in files} | missing
         self.hiding = self.hidden_by()
 
     def changed(self) -> str:
         """The first that is not as it was; empty where all is."""
         for path, inode, size, changed in self.stamps:
             try:  # as `stamp` does, a thousand times at each start
-                now = lstat(path)
+                now = stat(path)
             except OSError:
                 if inode:
                     return f"{path} is gone"

@@ -15,7 +15,7 @@ from _reloaderd_ahead import Ahead  # type: ignore[import-not-found]
 from _reloaderd_fresh import Fresh  # type: ignore[import-not-found]
 from _reloaderd_order import Order, append, content, is_native  # type: ignore[import-not-found]
 from _reloaderd_pause import Pause, enter  # type: ignore[import-not-found]
-from _reloaderd_plan import Plan, Stamps  # type: ignore[import-not-found]
+from _reloaderd_plan import Plan  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def become(path: str, number: int, agent: "Any") -> Order:
             append(path, [f"!{name}\t{why}" for name, why in ahead.blamed.items()])
             pause.say("again")
             _exit(0)
-        stamps = Stamps(plan, ahead.files, ahead.missing, agent.places)
+        ahead.stamps.settle(ahead.files, ahead.missing)
         fresh.settle()
         order = _tell(agent, plan, ahead)
         pause.say(f"paused {len(ahead.files)} {plan.size}")
@@ -52,7 +52,7 @@ def become(path: str, number: int, agent: "Any") -> Order:
         pause.say(f"aside {type(error).__name__}: {error}")
         _exit(1)
     line, said = pause.wait()
-    why = enter(said) or stamps.changed()
+    why = enter(said) or ahead.stamps.changed()
     line.send(b"going" if not why else b"stale " + why.encode("utf-8", "surrogateescape")[:4000])
     line.close()
     if why:

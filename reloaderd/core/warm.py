@@ -15,8 +15,12 @@ from __future__ import annotations
 from reloaderd.commands import Command, Report, WarmUp
 from reloaderd.events import ZygoteGone, ZygoteReady
 
-QUIET = 1.0
-"""Seconds without news of a run after which it has imported what it needs: servers pause for less."""
+QUIET = 1.2
+"""Seconds without news of a run after which it has imported what it needs: servers pause for less.
+
+A library that was changed before the run started is then older than the second within which a compiled file
+may be taken for that of a later change (agent._reloaderd_agent).
+"""
 
 ATTEMPTS = 3
 """So often a copy may be lost before one was ready."""

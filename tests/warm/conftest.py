@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.daemon import Daemon, Watch
+from tests.support.mounts import Mounts
 from tests.support.places import Place, build
 
 ENVIRON: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None}
@@ -99,6 +100,14 @@ def tell(value):
     os.rename(path + "-", path)
 """
 """A library of its own: `tell` writes what it is given to where the test reads it."""
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """A mount namespace; to be asked for before `twice`, whose daemons end first then."""
+    namespace = Mounts()
+    yield namespace
+    namespace.close()
 
 
 @pytest.fixture

@@ -124,6 +124,20 @@ def test_a_variable_that_the_program_begins_to_set_makes_the_run_a_cold_one(twic
     assert twice.said(run)["result"] == "second"
 
 
+def test_a_library_that_is_a_link_is_seen_to_change_where_it_is(twice: Twice) -> None:
+    real = twice.place.outside / "store" / "lib.py"
+    real.parent.mkdir()
+    real.write_text("RESULT = 'old'\n")
+    twice.libraries(**{"plain.py": ""})
+    link = twice.place.outside / "lib" / "site-packages" / "lib.py"
+    link.symlink_to(real)
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm and warm["result"] == "old"
+    with open(real, "w") as file:
+        file.write("RESULT = 'new'\n")
+    assert twice.said(twice.again(warm=False))["result"] == "new"
+
+
 def edited(twice: Twice, name: str, text: str) -> None:
     (twice.place.outside / "lib" / "site-packages" / name).write_text(text)
 

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from tests.support import procfs
+from tests.support.cgroups import Delegation
+from tests.support.mounts import Mounts
 from tests.support.serving import free_port
 from tests.warm.conftest import Twice
 
@@ -129,6 +132,28 @@ def test_a_script_that_is_for_another_program_now_is_executed(twice: Twice) -> N
     assert twice.said(run) == 1
     twice.daemon.wait(lambda: "modules" in twice.daemon.named("warm")[-1], "a copy again")
     assert twice.said(twice.again()) == 1
+
+
+@pytest.mark.needs("root", "mounts")
+@pytest.mark.kernel("cgroup2")
+def test_a_run_of_a_copy_has_a_cgroup_of_its_own(mounts: Mounts, twice: Twice) -> None:
+    given = Delegation(mounts)
+    app = "import json, os, time\nfrom telling import tell\npid = os.fork()\n"
+    app += "if pid:\n    tell([os.getpid(), pid])\ntime.sleep(600)\n"
+    twice.start({"app.py": app}, options=["--stop-timeout", "1s"], **given.keywords())
+    assert sorted(twice.said(1)) == given.within("run-tree-1")
+    twice.wait_ready()
+    for _ in range(2):
+        run = twice.again()
+        assert sorted(twice.said(run)) == given.within(f"run-tree-{run}")
+        assert given.runs() == [f"run-tree-{run}"]
+        twice.daemon.wait(lambda: len(procfs.children(keeper(twice))) == 3, "the copies")
+    twice.daemon.finish()
+    given.close()
+
+
+def keeper(twice: Twice) -> int:
+    return procfs.children(twice.daemon.pid)[0]
 
 
 @pytest.mark.parametrize("order", ["project", "library"])
