@@ -32,12 +32,19 @@ def fields(record: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {field: given[field] for field in record._fields if field in given}
 
 
+CONTRADICTIONS = (("quiet", "verbose"), ("exact", "modules"), ("warm", "modules"), ("warm", "overlap"))
+"""Fields of which one undoes the other, or that cannot be had together: two runs at a time have two keepers,
+and a copy to start from is one keeper's."""
+
+_WRITTEN = {"quiet": "-q", "verbose": "-v", "modules": "--no-modules"}
+
+
 def check_contradictions(given: Mapping[str, Any]) -> None:
     """Raises ReloaderdError for two options of which one undoes the other."""
-    if "quiet" in given and "verbose" in given:
-        raise ReloaderdError("-q and -v contradict each other", "leave one of them out")
-    if "exact" in given and "modules" in given:
-        raise ReloaderdError("--exact and --no-modules contradict each other", "leave one of them out")
+    for pair in CONTRADICTIONS:
+        if given.keys() >= {*pair}:
+            one, other = (_WRITTEN.get(field, f"--{field}") for field in pair)
+            raise ReloaderdError(f"{one} and {other} contradict each other", "leave one of them out")
 
 
 def lonely(given: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -95,12 +95,22 @@ class ReadLimit(NamedTuple):
 class StartChild(NamedTuple):
     """Execute the service's command; `environ` is added to its environment.
 
-    Answered by `ChildStarted` or `StartFailed`.
+    With `warm` it goes on from a paused copy, if there is one.  Answered by `ChildStarted` or `StartFailed`.
     """
 
     service: str
     run: int
     environ: Mapping[str, str]
+    warm: bool = False
+
+
+class WarmUp(NamedTuple):
+    """Have a paused copy of the command's interpreter ready: answered by `ZygoteReady` or `ZygoteGone`.
+
+    Not answered where all is ready by now.
+    """
+
+    service: str
 
 
 class SignalChild(NamedTuple):
@@ -223,6 +233,7 @@ Command = (
     | Drain
     | ReadLimit
     | StartChild
+    | WarmUp
     | SignalChild
     | KillTree
     | TellChild

@@ -214,7 +214,11 @@ class Loop:
 
     def _start_child(self, command: do.StartChild) -> Sequence[Event]:
         self._say()
-        self._children[command.service].start(command.run, command.environ)
+        self._children[command.service].start(command.run, command.environ, command.warm)
+        return ()
+
+    def _warm_up(self, command: do.WarmUp) -> Sequence[Event]:
+        self._children[command.service].prepare()
         return ()
 
     def _signal_child(self, command: do.SignalChild) -> Sequence[Event]:
@@ -321,6 +325,7 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.Arm: Loop._arm,
     do.Drop: Loop._drop,
     do.StartChild: Loop._start_child,
+    do.WarmUp: Loop._warm_up,
     do.SignalChild: Loop._signal_child,
     do.KillTree: Loop._kill_tree,
     do.TellChild: Loop._tell_child,

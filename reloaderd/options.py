@@ -142,6 +142,10 @@ def _add_what_to_run(group: Group) -> None:
         "--env KEY=VALUE", "env", values.variable, "add this to the command's environment; may be repeated"
     )
     group.value("--env-file FILE", str, "add the KEY=VALUE lines of FILE; --env wins over them")
+    group.flag(
+        "--warm",
+        "start the runs of a Python command from a copy of its interpreter that has imported the libraries",
+    )
     group.flag("--shell", "run COMMAND with /bin/sh -c; several words are joined with spaces as they are")
     group.values(
         "--listen ADDR",

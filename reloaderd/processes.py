@@ -159,6 +159,7 @@ class Processes:
                 porter,
                 slot,
                 service.overlap,
+                service.warm,
             )
             for slot in range(2 if service.overlap else 1)
         ]

@@ -78,6 +78,7 @@ class ServiceSettings(NamedTuple):
     ready_timeout: float = 30.0
     keep_sockets: bool = False  # what a Python child listens at is kept from run to run
     skip_unchanged: bool = False
+    warm: bool = False  # runs go on from a copy of an interpreter that has libraries imported
     config: str | None = None
     dry_run: bool = False
 

@@ -37,6 +37,7 @@ class Wording:
         self._cwd = cwd
         self._stopped: dict[str, object] = {}  # the run that each service was last told to stop
         self._announced: dict[str, object] = {}  # the run whose `started` said that it is a restart
+        self._copied: set[str] = set()  # services whose first copy was told of
         self._sentences: dict[str, Callable[[Fields], str]] = {
             "listening": _listening,
             "watching": self._watching,
@@ -49,6 +50,7 @@ class Wording:
             "killed": lambda fields: f"killed #{fields.get('run')}: it had not ended in time",
             "armed": _armed,
             "waiting": _waiting,
+            "warm": self._warm,
             "held": self._held,
             "configured": self._configured,
             "warning": lambda fields: f"warning: {fields.get('text')}",
@@ -70,8 +72,8 @@ class Wording:
         """Whether only `-v` shows it: what was to be expected after what was shown before.
 
         That is the end of a run that was told to stop, `killed` where no signal came before it
-        (`--stop-timeout 0`), `restarted` where `started` had its `ms` already, and a configuration file
-        that was read again and changes nothing.
+        (`--stop-timeout 0`), `restarted` where `started` had its `ms` already, a configuration file
+        that was read again and changes nothing, and copies for warm restarts after the first.
         """
         run = fields.get("run")
         if event == "started":
@@ -80,6 +82,9 @@ class Wording:
             return False
         if event == "restarted":
             return self._announced.get(service) == run
+        if event == "warm" and "modules" in fields:
+            known, self._copied = self._copied, {*self._copied, service}
+            return service in known
         if event == "configured":
             return not any(fields.get(key) for key in CONFIGURED)
         told = self._stopped.get(service) == run
@@ -140,6 +145,17 @@ class Wording:
     def _configured(self, fields: Fields) -> str:
         kinds = [f"{', '.join(fields[key])} {key}" for key in CONFIGURED if fields.get(key)]
         return f"{self._path(fields.get('path'))}: {'; '.join(kinds) or 'no service changed'}"
+
+    def _warm(self, fields: Fields) -> str:
+        if "reason" in fields:
+            what = "no warm restarts" if fields.get("given_up") else "the next start is a cold one"
+            return f"{what}: {fields['reason']}"
+        modules = counted(fields.get("modules", 0), "module", "modules")
+        left = (
+            [f"{name} ({why})" for name, why in (fields.get("left") or {}).items()] if self._details else []
+        )
+        more = f"; left to it: {listed(left, len(left), SHOWN)}" if left else ""
+        return f"warm: {modules} imported ahead of the next start{more}"
 
     def block(self, event: str, fields: Fields) -> list[str]:
         """The lines that follow the sentence."""

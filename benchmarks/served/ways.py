@@ -65,6 +65,10 @@ def ways(scratch: str) -> list[Way]:
 
 OURS = {
     "reloaderd": (),
+    "reloaderd --keep-sockets": ("--keep-sockets",),
+    "reloaderd --overlap": ("--keep-sockets", "--overlap"),
+    "reloaderd --warm": ("--warm",),
+    "reloaderd --warm --keep-sockets": ("--warm", "--keep-sockets"),
 }
 """The options of reloaderd that are compared."""
 

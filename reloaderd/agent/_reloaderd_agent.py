@@ -31,6 +31,11 @@ _PORTER = "RELOADERD_PORTER"
 if _PORTER in environ:  # few ask for it
     from _reloaderd_porter import Sockets  # type: ignore[import-not-found]
 
+if "RELOADERD_WARM" in environ:
+    from _reloaderd_warm import join  # type: ignore[import-not-found]
+else:
+    join = None
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +98,7 @@ class Agent:
         self.own: set[str] = set()
         self.missing: set[str] = set()
         self.absent: set[str] = set()  # real paths of data that was not there to be read
+        self.ahead: dict[str, str] = {}  # libraries by name that were imported ahead of the program
         self.full = False
         self.places = Places(roots, _STANDARD)
         self.tag = "." + (sys.implementation.cache_tag or "/")
@@ -111,6 +117,27 @@ class Agent:
             }
         )
 
+    def tell_order(self, order: "Any") -> None:
+        """Have the keeper know what is imported when."""
+
+        def both(handler: "Any", also: "Any") -> "Callable[[tuple[Any, ...]], None]":
+            def handle(args: "tuple[Any, ...]") -> None:
+                if handler is not None:
+                    handler(args)
+                also(args)
+
+            return handle
+
+        handlers = self.handlers
+        for name in ("exec", "import", "open", "socket.bind"):
+            handlers[name] = both(handlers.get(name), lambda args: order.tell())
+        for name in ("os.putenv", "os.unsetenv"):
+            handlers[name] = both(handlers[name], order.set)
+
+    def lacked_module(self, path: str) -> None:
+        """Note where a library that was imported ahead would have found what it did not."""
+        self._name("missing", path, self.missing, MISSING)
+
     def stop(self) -> None:
         """Hear nothing any more."""
         self.handlers.clear()
@@ -118,8 +145,8 @@ class Agent:
 
     def loaded(self) -> None:
         """Note the modules that were loaded before the agent, by .pth files and the like."""
-        for module in list(sys.modules.values()):
-            if type(module) is not type(sys):
+        for name, module in list(sys.modules.items()):
+            if name in self.ahead or type(module) is not type(sys):
                 continue
             file = module.__dict__.get("__file__")
             loader = module.__dict__.get("__loader__")
@@ -427,6 +454,7 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
+    order, hooked = join(agent, hook) if join is not None else (None, False)
     sockets, _, words = environ.get(_PORTER, "").partition("\n")
     if sockets:
         agent.handlers["socket.__new__"] = Sockets(sockets, "keep" in words, "accept" in words).made
@@ -438,7 +466,10 @@ def begin(directory: str) -> None:
     if not post.send():
         return
     agent.listen(Followers(directory))
-    sys.addaudithook(hook)
+    if order is not None:
+        agent.tell_order(order)
+    if not hooked:
+        sys.addaudithook(hook)
     finder = _Finder()
     bound: Any = type(agent.stop)
     finder.find_spec = bound(sys.audit, _LOOKED_FOR)

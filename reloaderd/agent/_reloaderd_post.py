@@ -35,12 +35,20 @@ class Post:
 
     def __init__(self, address: str, service: str, run: int) -> None:
         self.address = address
-        self.head = f'{{"service": {quote(service)}, "run": {run}'
+        self.of(service, run)
         self.python = f', "python": {quote(sys.executable or "")}'
         self.pending: list[tuple[str, str]] = []
         self.libraries = 0
         self.room = PACKET
         self.missed = 0
+
+    def of(self, service: str, run: int) -> None:
+        """Whose process it is."""
+        self.head = f'{{"service": {quote(service)}, "run": {run}'
+
+    def object(self, reason: str) -> None:
+        """Say why this run must not go on: it was begun by what does not hold for it."""
+        self.pending.append(("unsound", quote(reason)))
 
     def send(self) -> bool:
         """Send all that is pending, as far as it goes.  False: there is nobody to send to any more."""
@@ -94,6 +102,6 @@ class Post:
                 full = ', "full": true'
             else:
                 room -= len(text) + 2
-                parts[kind].append(text)
+                parts.setdefault(kind, []).append(text)
         lists = "".join([f', "{kind}": [{_JOIN(texts)}]' for kind, texts in parts.items()])
         return (self.head + self.python + lists + full + end).encode("ascii")

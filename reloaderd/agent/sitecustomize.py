@@ -12,14 +12,13 @@ Facts
   with env=None inherits that of C, is followed, and cleans its own copy.
 """
 
+import os
 import sys
 
 
 def _clean(directory):
     # type: (str) -> None
     """Take our directory out of sys.path and out of PYTHONPATH as the program sees it."""
-    import os
-
     if directory in sys.path:
         sys.path.remove(directory)
     sys.path_importer_cache.pop(directory, None)
@@ -34,10 +33,18 @@ def _clean(directory):
         del environ[key]
 
 
+def _end(paused):
+    # type: (bool) -> None
+    """What is to be paused must not run the program instead; whatever else goes on as it is."""
+    if paused:
+        os._exit(1)
+
+
 def _start():
     # type: () -> None
     held = sys.modules.pop(__name__)
     directory = __file__.rpartition("/")[0]
+    paused = " " in os.environ.get("RELOADERD_WARM", "")
     begin = None
     try:
         if hasattr(sys, "addaudithook") and sys.implementation.name == "cpython":
@@ -49,15 +56,19 @@ def _start():
 
                 _reloaderd_sockets.mend()
     except Exception:
-        pass
-    for name in ("agent", "follow", "paths", "porter", "post", "sockets"):
-        sys.modules.pop("_reloaderd_" + name, None)
+        _end(paused)
+    for name in [name for name in sys.modules if name.startswith("_reloaderd_")]:
+        sys.modules.pop(name, None)
     try:
         _clean(directory)
         if begin is not None:
             begin(directory)
+        elif paused:
+            line = int(os.environ["RELOADERD_WARM"].split()[1])
+            os.write(line, b"aside this Python is not CPython 3.8 or later")
+            _end(paused)
     except Exception:
-        pass
+        _end(paused)
     import sitecustomize  # type: ignore[import-not-found]
 
     del held, sitecustomize

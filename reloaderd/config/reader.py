@@ -25,6 +25,8 @@ from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
 
 Given = Mapping[str, Any]
 
+WRITTEN = {"modules": "modules = false"}
+
 NO_COMMAND = 'for example command = ["python", "app.py"]'
 
 
@@ -89,9 +91,7 @@ class Reader:
             {name: value for name, value in table.items() if name != "service"}, at, self._of_all
         )
         if "quiet" in of_all and "verbose" in of_all:
-            self._complain(
-                (*at, "verbose"), "quiet and verbose contradict each other", "leave one of them out"
-            )
+            self._complain((*at, "verbose"), "quiet and verbose contradict each other", "leave one out")
         if "quiet" in self._given or "verbose" in self._given:
             of_all = {name: value for name, value in of_all.items() if name not in ("quiet", "verbose")}
         return of_all, self._services(services, (*at, "service"))
@@ -147,10 +147,10 @@ class Reader:
     # One service
 
     def _service(self, name: str, given: dict[str, Any], at: Path) -> ServiceSettings | None:
-        if "exact" in given and "modules" in given:
-            self._complain(
-                (*at, "modules"), "exact and modules = false contradict each other", "leave one out"
-            )
+        for one, other in assembly.CONTRADICTIONS:
+            if one in given and other in given:
+                text = f"{one} and {WRITTEN.get(other, other)} contradict each other"
+                self._complain((*at, other), text, "leave one out")
         line = len(self.faults)
         roots = self._roots(given.pop("paths", [(0, ".")]), (*at, "paths"))
         environ = [*self._variables(given, at), *self._variables_of_all()]
@@ -181,10 +181,9 @@ class Reader:
         ons = [one._replace(origin=self._origin((*at, "on", one.glob))) for one in given.get("on", ())]
         for name, before in (("patterns", patterns), ("on", ons)):
             merged[name] = (*before, *over.get(name, ()))
-        if "exact" in over:
-            merged.pop("modules", None)
-        if "modules" in over:
-            merged.pop("exact", None)
+        for pair in assembly.CONTRADICTIONS:
+            if any(field in over for field in pair):  # the command line wins
+                merged = {key: value for key, value in merged.items() if key in over or key not in pair}
         return merged
 
     def _command(self, merged: Given, at: Path) -> Sequence[str]:

@@ -33,7 +33,7 @@ STATES = {
     "closed": "ended",
 }
 
-BY_PERSON = {"control": "reloaderd restart"}
+BY_PERSON = {"control": "reloaderd restart", "warm": "the copy that it came of was not as it is by now"}
 
 
 def full_name(instance: str, service: str) -> str:
@@ -113,6 +113,8 @@ def _held(service: Fields) -> str:
 def done(command: str, before: Fields) -> str:
     """What was set going; `before` is the service as it was."""
     waiting = before.get("waiting", 0)
+    if before.get("state") in ("closing", "closed"):
+        return "it is ending"
     if command == "restart":
         return f"restarting (run {before.get('run', 0)})" if before.get("run") else "restarting"
     if command == "pause":

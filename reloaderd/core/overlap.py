@@ -41,6 +41,7 @@ class Overlap:
         self._serving = Supervisor(settings, run, joins)
         self._other = Supervisor(settings, run, joins=True)
         self.phase = Phase.ALONE
+        self.cold = True  # each run is executed: a copy to start from is one keeper's
         self._again = False  # a change waits until there is room for another run
         self._since: float | None = None  # when the first change that the coming run is for was seen
         self._due: float | None = None  # when the coming run is ready, or late

@@ -48,13 +48,16 @@ from reloaderd.events import (
     SyntaxChecked,
     WatchEnded,
     WatchStale,
+    ZygoteGone,
+    ZygoteReady,
 )
 from reloaderd.settings import ServiceSettings
 
-LOCKED = "version control is at work"
-
 if TYPE_CHECKING:
     from reloaderd.core.overlap import Overlap
+    from reloaderd.core.warm import Warm
+
+LOCKED = "version control is at work"
 
 
 class Service:
@@ -84,6 +87,7 @@ class Service:
         self.gate = self.passage.gate
         self.gate.python_of = self.watcher.modules.pythons.of
         self._storms = Storms()
+        self._warm = self._make_warm()
         self._ready = False
         self._cause = Batch()  # what the next start is for
         self._since = joined
@@ -92,6 +96,13 @@ class Service:
         self._asker = "start" if joined is None else "configuration"
         self.origin = Origin()
         self.pause = Pause(settings.name)
+
+    def _make_warm(self) -> Warm | None:
+        if not self.settings.warm:
+            return None
+        from reloaderd.core.warm import Warm
+
+        return Warm(self.settings.name)
 
     # Events
 
@@ -145,7 +156,10 @@ class Service:
                 watcher.drained()
                 self.passage.drained()
                 return self._launch(now) if self.supervisor.starting else []
+            case ZygoteReady() | ZygoteGone():
+                return self._warm.handle(event) if self._warm is not None else []
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
+                self._news(event, now)
                 return self.supervisor.child(event, now)
             case ChildTold():
                 self._not_handled(self.notices.told(event), now)
@@ -159,9 +173,14 @@ class Service:
             case ChildReady():
                 return self.supervisor.ready(event.run, now)
             case FilesLoaded():
+                self._news(event, now)
                 return self._loaded(event, now) if self.supervisor.has(event.run) else []
             case _:
                 return watcher.handle(event, now)
+
+    def _news(self, event: Event, now: float) -> None:
+        if self._warm is not None and isinstance(event, (ChildStarted, FilesLoaded)):
+            self._warm.news(now)
 
     def _lock(self, event: EntryChanged, now: float) -> None:
         if event.kind in (Kind.CREATED, Kind.ARRIVED):
@@ -172,6 +191,9 @@ class Service:
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         commands = self.watcher.modules.loaded(event, now)
+        if event.unsound and self._warm is not None:
+            self.supervisor.cold = True
+            return commands + self._warm.unsound(event.unsound) + self.restart(now, "warm")
         for path in self.watcher.modules.disowned(event.own):
             self.debounce.batch.discard(path)  # it is that write, whose event was read before the word for it
         return commands
@@ -259,6 +281,7 @@ class Service:
         """The next instant at which something is due; None at rest."""
         instants = [self.supervisor.deadline, self.watcher.deadline, self.notices.deadline]
         instants += [self._rewalk.deadline, self.announcer.deadline]
+        instants.append(self._warm.deadline if self._warm is not None else None)
         instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
             instants.append(self.pause.deadline(self.debounce, now))
@@ -282,6 +305,7 @@ class Service:
             commands.append(Report("warning", self.settings.name, {"text": OVERFLOWED}))
             commands += self.watcher.look_everywhere()
         commands += self.announcer.tick(now)
+        commands += self._warm.tick(now) if self._warm is not None else []
         commands += self.passage.tick(now, not self._rewalk.pending)
         commands += self.watcher.tick(now)
         self._collect(now)

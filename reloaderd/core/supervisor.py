@@ -57,6 +57,7 @@ class Supervisor:
         self.run = run
         self.starting = False  # START was asked: `launch` is due once the source is drained
         self.alive = False  # a child was started and has not ended
+        self.cold = not settings.warm  # the next run is to be executed, whatever copies there are
         self.started_at = 0.0
         self.deadline: float | None = None
         self.result = (0, 0)  # (status, signal) to end with, once CLOSED
@@ -171,7 +172,8 @@ class Supervisor:
         self.started_at = now
         name = self._settings.name
         numbered = {"RELOADERD": name, "RELOADERD_RUN": str(self.run), **environ}
-        return [StartChild(name, self.run, numbered)]
+        warm, self.cold = not self.cold, not self._settings.warm
+        return [StartChild(name, self.run, numbered, warm)]
 
     def child(self, event: ChildStarted | StartFailed | ChildEnded | RunGone, now: float) -> list[Command]:
         """A report about a run; one about an earlier run is dropped here and only here."""
@@ -293,6 +295,8 @@ class Supervisor:
         fields: dict[str, Any] = {"run": event.run, "pid": event.pid}
         if event.run == self._first:
             fields["command"] = self._settings.command
+        if self._settings.warm:
+            fields["warm"] = event.warm
         if self._since is None:
             return [Report("started", name, fields)]
         ms = round((now - self._since) * 1000, 1)

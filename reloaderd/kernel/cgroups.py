@@ -201,6 +201,11 @@ class Cgroup:
                 _write(f"{self._path}/cgroup.procs", b"0")
             return pid
 
+    def adopt(self, pid: int) -> None:
+        """Move a process of ours into it."""
+        if self._directory >= 0:
+            _write(f"{self._path}/cgroup.procs", str(pid).encode())
+
     def populated(self) -> bool:
         """Whether something that lives is in it."""
         return self._events >= 0 and _populated(self._events)

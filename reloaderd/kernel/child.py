@@ -22,12 +22,23 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from reloaderd.events import ChildEnded, ChildStarted, ChildStopped, Event, KeeperDied, RunGone, StartFailed
+from reloaderd.events import (
+    ChildEnded,
+    ChildStarted,
+    ChildStopped,
+    Event,
+    KeeperDied,
+    RunGone,
+    StartFailed,
+    ZygoteGone,
+    ZygoteReady,
+)
 from reloaderd.kernel import frames, libc, proctree
 from reloaderd.kernel.keeper import EX_SOFTWARE, Kept, keep
 
 _EVENTS: dict[str, Any] = {
-    kind.__name__: kind for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone)
+    kind.__name__: kind
+    for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone, ZygoteReady, ZygoteGone)
 }
 
 CLOSE_WAIT = 2.0
@@ -169,6 +180,7 @@ class Child:
         door: Door | None = None,
         slot: int = 0,
         shared: bool = False,
+        warm: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
@@ -179,7 +191,8 @@ class Child:
         """
         self._service = service
         directory = working_directory() if chdir is None else chdir
-        self._kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, slot, shared)
+        kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, slot, shared, warm)
+        self._kept = kept
         self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
@@ -219,8 +232,8 @@ class Child:
                 self._door.gone(self._slot)
         return events
 
-    def start(self, run: int, environ: Mapping[str, str]) -> None:
-        """Start the command as `run`, with `environ` added to what every run gets.
+    def start(self, run: int, environ: Mapping[str, str], warm: bool = False) -> None:
+        """Start the command as `run`, with `environ` added to what every run gets; `warm`: of a copy.
 
         Answered by `ChildStarted` or `StartFailed`; a run that failed to start is over.
         """
@@ -232,7 +245,14 @@ class Child:
                 return
         if self._door is not None:
             self._door.started(self._slot, run, self._keeper)
-        self._ask("start", run, dict(environ))
+        self._ask("resume" if warm else "start", run, dict(environ))
+
+    def prepare(self) -> None:
+        """Have a copy of the command's interpreter ready: answered by `ZygoteReady` or `ZygoteGone`.
+
+        Not answered where all is ready by now.
+        """
+        self._ask("prepare")
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run: `tree`, `group` or `child`.

@@ -89,7 +89,9 @@ class Claim:
         """Let go of the name, and leave nothing."""
         self._remove_sockets()
         try:
-            os.rmdir(self.directory)
+            # it may have been removed, and be another's by now that has the same name
+            if os.path.samestat(os.fstat(self._lock), os.lstat(self.directory)):
+                os.rmdir(self.directory)
         except OSError:  # somebody put something in there
             pass
         os.close(self._lock)
@@ -97,7 +99,7 @@ class Claim:
     def _remove_sockets(self) -> None:
         for name in (CONTROL, MAKING):
             try:
-                os.unlink(os.path.join(self.directory, name))
+                os.unlink(name, dir_fd=self._lock)
             except OSError:
                 pass
 

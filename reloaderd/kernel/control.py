@@ -188,11 +188,16 @@ class Control:
     # Connections
 
     def _accept(self, listener: _socket.socket) -> None:
-        for _ in range(MOST):
+        for taken in range(MOST):
             try:
                 fd, _ = listener._accept()  # type: ignore[attr-defined]
             except OSError as error:
-                if error.errno in SHORT_OF and error.errno != errno.EAGAIN:
+                # accept(2) wants a descriptor before it looks whether anybody waits
+                if error.errno not in SHORT_OF or error.errno == errno.EAGAIN or taken:
+                    return
+                if self._clients:  # and come back
+                    self._make_room()
+                else:
                     self._turn_away(listener)
                 return
             connection = _socket.socket(fileno=fd)
@@ -278,9 +283,9 @@ class Control:
 
 
 def _can_speak() -> bool:
-    """Whether what is loaded with the first client is still installed."""
+    """Whether what is loaded with the first client is still installed, and can be read."""
     try:
         from reloaderd.kernel import varlink
-    except ImportError:
+    except (ImportError, OSError):
         return False
     return bool(varlink)

@@ -4,8 +4,10 @@ It outlives the daemon, just long enough to leave nothing of them behind.  The d
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
     requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
-    reports   ("ChildStarted", run, pid)  ("StartFailed", run, errno, what)  ("ChildStopped", run, signum)
-              ("ChildEnded", run, status, left)  ("RunGone", run)
+              ("resume", run, environ)  ("prepare",)
+    reports   ("ChildStarted", run, pid, warm)  ("StartFailed", run, errno, what)
+              ("ChildStopped", run, signum)  ("ChildEnded", run, status, left)  ("RunGone", run)
+              ("ZygoteReady", modules, left)  ("ZygoteGone", why, final)
 
 Facts
 - prctl(2) PR_SET_CHILD_SUBREAPER: whatever is orphaned below the keeper becomes its child, so that
@@ -39,6 +41,7 @@ from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
 
 if TYPE_CHECKING:
     from reloaderd.kernel.cgroups import Cgroup
+    from reloaderd.kernel.warm import Warm
 
 _FAULTS = frozenset(
     (
@@ -62,7 +65,7 @@ class Kept(NamedTuple):
 
     `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
     directory of the one below which each run has its own, or "".  With --overlap a service has keepers in two
-    slots, and what is handed on is `shared` by their runs.
+    slots, and what is handed on is `shared` by their runs.  `warm`: runs may come of a copy.
     """
 
     service: str
@@ -73,6 +76,7 @@ class Kept(NamedTuple):
     cgroup: str = ""
     slot: int = 0
     shared: bool = False
+    warm: bool = False
 
 
 def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
@@ -158,6 +162,12 @@ class Keeper:
 
             self._begin = Forking(kept.handed, os.fork if cgroup is None else cgroup.fork)
         self._poll = select.poll()
+        self._warm: Warm | None = None
+        if kept.warm:
+            from reloaderd.kernel.warm import Warm
+
+            run = kept.command, kept.directory, kept.environ, kept.handed
+            self._warm = Warm(*run, self._report, self._poll)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -181,7 +191,7 @@ class Keeper:
                     os.read(woken, 4096)
                     self._reap()
                 elif fd != self._requests:
-                    self._read_cgroup()
+                    self._hear(fd)
                 else:
                     data = os.read(self._requests, 65536)
                     if not data:
@@ -192,7 +202,14 @@ class Keeper:
     def _obey(self, request: tuple[Any, ...]) -> None:
         match request:
             case ("start", run, environ):
+                if self._warm is not None and self._run is None:
+                    self._warm.reset()
                 self._start(run, environ)
+            case ("resume", run, environ):
+                self._resume(run, environ)
+            case ("prepare",):
+                if self._warm is not None:
+                    self._warm.prepare()
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
                     self._signal(signum, scope, ends)
@@ -208,6 +225,8 @@ class Keeper:
             self._report("StartFailed", run, errno.EBUSY, self._kept.command[0])
             return
         kept = self._kept
+        if self._warm is not None:
+            environ = self._warm.environ(environ)
         if self._cgroup is not None:
             self._cgroup.make(run, self._poll)
         try:
@@ -217,9 +236,43 @@ class Keeper:
                 self._cgroup.remove()
             self._report("StartFailed", run, error.errno, error.filename)
             return
+        self._began(run, pid, False)
+
+    def _began(self, run: int, pid: int, warm: bool) -> None:
         self._run, self._child, self._group = run, pid, pid
         self._killing = self._ending = False
-        self._report("ChildStarted", run, pid)
+        self._report("ChildStarted", run, pid, warm)
+
+    def _resume(self, run: int, environ: Mapping[str, str]) -> None:
+        """Start a run as a copy, or where there is none as any other."""
+        pid = 0
+        if self._warm is not None and self._run is None:
+            pid = self._warm.start(environ, lambda copy: self._take_in(run, copy))
+        if pid:
+            self._began(run, pid, True)
+            return
+        if self._cgroup is not None and self._run is None:
+            self._cgroup.remove()
+        self._start(run, environ)
+
+    def _hear(self, fd: int) -> None:
+        """A copy said something, and may be known from now on as one that is not the run's."""
+        if self._warm is not None and self._warm.owns(fd):
+            self._warm.read(fd)
+            self._reap()
+        else:
+            self._read_cgroup()
+
+    def _take_in(self, run: int, copy: int) -> None:
+        """A copy is to be this run, if nothing is against that."""
+        if self._cgroup is not None:
+            self._cgroup.make(run, self._poll)
+            self._cgroup.adopt(copy)
+
+    @property
+    def _spared(self) -> set[int]:
+        """Our children that are not the run's."""
+        return self._warm.spared() if self._warm is not None else set()
 
     def _clean(self) -> None:
         """Have nobody refused by what was handed on, whatever the run did to it, and nothing left to see."""
@@ -230,6 +283,9 @@ class Keeper:
 
             for fd, _ in self._kept.handed:
                 (deepen if self._kept.shared else refresh)(fd)
+
+    def _populated(self) -> bool:
+        return self._cgroup is not None and self._cgroup.populated()
 
     def _read_cgroup(self) -> None:
         """Something came into it, or nothing is left in it; it may be another than it was about."""
@@ -244,7 +300,7 @@ class Keeper:
         """
         self._ending = self._ending or ends
         if scope == "tree":
-            told = proctree.signal_tree(signum)
+            told = proctree.signal_tree(signum, self._spared)
             if ends:
                 proctree.continue_stopped(told)
         elif scope == "group":
@@ -253,7 +309,7 @@ class Keeper:
             else:
                 proctree.signal_group(self._group, signum)
             if ends:
-                proctree.continue_stopped(proctree.descendants(os.getpid()), self._group)
+                proctree.continue_stopped(proctree.descendants(os.getpid(), self._spared), self._group)
         elif self._child:
             _pass_over_gone(os.kill, self._child, signum)
             stat = proctree.read_stat(self._child)
@@ -265,7 +321,7 @@ class Keeper:
         if self._child:
             _pass_over_gone(os.killpg, self._group, signal.SIGKILL)
         if self._cgroup is None or not self._cgroup.kill():
-            proctree.kill_descendants()
+            proctree.kill_descendants(self._spared)
 
     def _reap(self) -> None:
         """Take in what ended or stopped; only what concerns the child and the run's end is reported."""
@@ -274,11 +330,13 @@ class Keeper:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                gone = self._cgroup is None or not self._cgroup.populated()
+                gone = not self._populated()
                 break
             if pid == 0:
-                gone = False
+                gone = self._warm is not None and self._warm.are_all() and not self._populated()
                 break
+            if self._warm is not None and self._warm.ended(pid, status):
+                continue
             if pid == self._child and os.WIFSTOPPED(status):
                 self._report("ChildStopped", self._run, os.WSTOPSIG(status))
                 if self._ending:
@@ -287,7 +345,7 @@ class Keeper:
             elif pid == self._child:
                 ended, self._child = os.waitstatus_to_exitcode(status), 0
         if ended is not None:
-            left = 0 if gone else max(1, len(proctree.descendants(os.getpid())))
+            left = 0 if gone else max(1, len(proctree.descendants(os.getpid(), self._spared)))
             self._report("ChildEnded", self._run, ended, left)
         if gone and self._run is not None:
             self._clean()

@@ -9,6 +9,7 @@
         absent         lists of paths
         libraries      a number
         full           true, once there was more than may be told
+        unsound        why the run must not go on: a list of texts
 
 A child may say anything: all of it is data, checked by type and length, and goes no further than to stat(2)
 and to inotify.  Where no Python child runs, nothing of this is loaded.
@@ -56,6 +57,7 @@ def event_of(said: dict[str, Any], forgetful: Container[int], pid: int) -> Files
             max(_number(said.get("libraries", 0)), 0),
             said.get("full") is True,
             pid,
+            "; ".join(map(_text, said.get("unsound", ()))),
         )
     except (ValueError, TypeError):
         return None

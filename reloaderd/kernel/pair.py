@@ -38,11 +38,14 @@ class Pair:
                 events.append(event)
         return events
 
-    def start(self, run: int, environ: Mapping[str, str]) -> None:
-        """Start the command as `run`, by whichever keeper has none."""
+    def start(self, run: int, environ: Mapping[str, str], warm: bool = False) -> None:
+        """Start the command as `run`, by whichever keeper has none; never of a copy."""
         at = self._runs.index(0)
         self._runs[at] = run
         self._children[at].start(run, environ)
+
+    def prepare(self) -> None:
+        """Nothing: the command is always executed."""
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run."""

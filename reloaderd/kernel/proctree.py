@@ -146,8 +146,10 @@ def _kill(pid: int, signum: int) -> None:
         pass
 
 
-def signal_tree(signum: int) -> list[int]:
-    """Send `signum` once to every process below this one; returns those it was meant for.
+def signal_tree(signum: int, spare: Collection[int] = ()) -> list[int]:
+    """Send `signum` once to every process below this one but `spare` and what is below it.
+
+    Returns those it was meant for.
 
     From the top down, and each one's children are read before and after it is told: what it forked
     before the signal is found, what its handler starts (a clean-up) is left alone but for the
@@ -157,7 +159,7 @@ def signal_tree(signum: int) -> list[int]:
     root = os.getpid()
     told = {root: None}
     for _ in range(3):
-        level = own = [pid for pid in children(root) if pid not in told]
+        level = own = [pid for pid in children(root) if pid not in told and pid not in spare]
         if not own:
             break
         while level:

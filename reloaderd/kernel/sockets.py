@@ -88,8 +88,9 @@ def open_at(address: str, beside: Iterable[Bound] = ()) -> Bound:
         if is_any_port(address):
             scout.bind(where)
             where = scout.getsockname()
-        sharing = [other.fd for other in beside if other.address[:1] not in ("", "/")]
-        sharing += [one.fileno()] if sharing and family != _socket.AF_UNIX else []
+        if family != _socket.AF_UNIX:
+            sharing = [other.fd for other in beside if other.address[:1] not in ("", "/")]
+            sharing += [one.fileno()] if sharing else []
         _share(sharing, True)
         one.bind(where)
         scout.close()

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import socket
 import stat
 import subprocess
@@ -490,3 +491,30 @@ def test_where_no_descriptor_is_left_they_wait_and_nothing_spins(control: Contro
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     control.report(Report("started", "web", {}))
     assert len(asked(control)) == 1
+
+
+def test_where_no_descriptor_is_left_the_oldest_makes_room(control: Control, connect: Connect) -> None:
+    idle = connect()
+    asked(control)
+    client = connect()
+    client.send(call("a.B"))
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        assert len(asked(control)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert answers(idle) == [None]
+
+
+def test_a_directory_that_was_removed_is_not_taken_for_the_next_of_its_name(
+    opened: Open, runtime: Path
+) -> None:
+    first = opened()
+    shutil.rmtree(runtime / "reloaderd" / "web")
+    assert opened(named=True).name == "web"
+    first.close()
+    assert names() == ["web"]
+    assert listener(str(runtime / "reloaderd" / "web" / CONTROL)) == os.getpid()

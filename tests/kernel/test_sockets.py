@@ -250,3 +250,13 @@ def test_asking_is_answered() -> None:
     os.waitpid(pid, 0)
     server.close()
     one.close()
+
+
+@pytest.mark.parametrize("address", ["gone/web.sock", "192.0.2.1:0"])
+def test_what_could_not_be_opened_leaves_none_that_shares_its_address(address: str) -> None:
+    here = open_at("127.0.0.1:0")
+    with pytest.raises(OSError):
+        open_at(os.path.abspath(address) if "/" in address else address, [here])
+    with socket.socket(fileno=os.dup(here.fd)) as one:
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+    here.close()

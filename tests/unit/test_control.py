@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reloaderd.commands import Answer, Command, Follow, Quit, SignalChild
+from reloaderd.control import tables
 from reloaderd.core import control, interface
 from reloaderd.core.accounts import Clock, why_not_followed
 from reloaderd.core.control import METHODS
@@ -410,3 +411,9 @@ def test_explain_what_waits() -> None:
     world.settle()
     assert explained(world, "/p/m.py")["waiting"] == "paused"
     assert explained(world, "/p/a/n.py")["waiting"] is None
+
+
+def test_what_ends_is_not_said_to_restart() -> None:
+    for command in ("restart", "pause", "resume"):
+        assert tables.done(command, {"state": "closing", "run": 1}) == "it is ending"
+    assert tables.done("restart", {"state": "running", "run": 1}) == "restarting (run 1)"

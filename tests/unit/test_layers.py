@@ -73,7 +73,11 @@ SIBLINGS = {
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
-    "kernel.keeper": {"kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"},
+    "kernel.keeper": {
+        *("kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"),
+        "kernel.warm",
+    },
+    "kernel.warm": {"kernel.spawn"},
     "kernel.listeners": {"kernel.packets"},
     "kernel.opening": {"kernel.inotify", "kernel.pyinotify"},
     "kernel.poller": {"kernel.looks"},
@@ -96,7 +100,7 @@ SIBLINGS = {
 
 OF_EVERY_PYTHON = {
     *("os", "posix", "sys", "time"),
-    *("_json", "_socket"),
+    *("_json", "_signal", "_socket", "gc"),
 }
 """What the agent may import: it is loaded by then in every Python, but for the last two, which are in C."""
 
@@ -119,6 +123,7 @@ NOT_WHEN_IDLE = {
         "reloaderd.units",
     ),
     *("reloaderd.kernel.beside", "reloaderd.kernel.compiler", "reloaderd.kernel.digests"),
+    *("reloaderd.core.warm", "reloaderd.kernel.warm"),
     *("reloaderd.kernel.dry", "reloaderd.kernel.listeners"),
     *("reloaderd.handover", "reloaderd.kernel.activation", "reloaderd.kernel.forking"),
     *("reloaderd.kernel.cgroups", "reloaderd.kernel.sockets"),

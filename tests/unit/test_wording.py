@@ -24,6 +24,19 @@ def test_watching() -> None:
     assert say("watching", roots=[f"/{n}" for n in range(9)]) == "watching /0, /1, /2, /3 (+5)"
 
 
+def test_warm() -> None:
+    fields = {"modules": 601, "left": {"grpc": "it starts a thread"}}
+    one, detailed = Wording(False, "/"), Wording(True, "/")
+    text = "warm: 601 modules imported ahead of the next start"
+    assert one.say("warm", "web", fields)[0] == text
+    assert one.say("warm", "web", fields)[0] == ""
+    assert one.say("warm", "worker", fields)[0] == text
+    assert detailed.say("warm", "web", fields)[0] == f"{text}; left to it: grpc (it starts a thread)"
+    said = one.say("warm", "web", {"reason": "x.py has changed", "given_up": False})[0]
+    assert said == "the next start is a cold one: x.py has changed"
+    assert say("warm", reason="it is run by sh", given_up=True) == "no warm restarts: it is run by sh"
+
+
 def test_started() -> None:
     assert say("started", run=1, pid=123) == "started #1 (pid 123)"
     command = ("python", "my app.py", "$x")

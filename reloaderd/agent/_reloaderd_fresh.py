@@ -1,0 +1,101 @@
+"""Sees to it that two copies have no more in common than two interpreters that were started.
+
+Facts
+- A process that is forked has the state of each generator of random numbers that its parent had; the module
+  random seeds its own anew at a fork, and no other.
+- A generator that a library seeds with a number of its own is to give the same in each run.
+- importlib remembers what was in a directory until that has another mtime; in those of libraries all is seen
+  to be as it was.
+- A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
+  does not have to look at, and thereby to copy, what the paused process has.
+- multiprocessing makes its key for connections when it is imported.
+- A thread keeps its native id, which another process has another of.
+"""
+
+import gc
+import sys
+from os import urandom
+from posix import getpid
+from time import time, time_ns
+
+from _reloaderd_order import directory_of  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Fresh:
+    """What is remembered of the paused process for those that come of it."""
+
+    def __init__(self, places: "Any") -> None:
+        self.places = places
+        self.forgetting: list[Any] = []  # of what directories hold that are no libraries
+        self.generators: list[Any] = []
+        self.seeded: list[Any] = []  # those that are to give the same numbers each time
+        self.seed: Any = None
+
+    def loaded(self, name: str) -> None:
+        """A module was imported: with that of random, generators can be made."""
+        if name == "random" and self.seed is None:
+            kind = sys.modules[name].Random
+            seed = self.seed = kind.seed
+
+            def noted(generator: "Any", *seeds: "Any", **named: "Any") -> None:
+                if (seeds[:1] or (named.get("a"),))[0] is not None:
+                    self.seeded.append(generator)
+                seed(generator, *seeds, **named)
+
+            kind.seed = noted
+
+    def settle(self) -> None:
+        """All is imported."""
+        gc.collect()
+        for place, finder in list(sys.path_importer_cache.items()):
+            forget = getattr(finder, "invalidate_caches", None)
+            if forget is not None and not self.places.directory(directory_of(place))[1]:
+                self.forgetting.append(forget)
+        random = sys.modules.get("random")
+        if random is not None:
+            kind, exact = random.Random, random.SystemRandom
+            if self.seed is not None:
+                kind.seed = self.seed
+            known = {id(random._inst), *map(id, self.seeded)}
+            found = [one for one in gc.get_objects() if issubclass(type(one), kind) and id(one) not in known]
+            self.generators = [one for one in found if not issubclass(type(one), exact)]
+
+    def freshen(self) -> None:
+        """In a copy that is to be a run."""
+        for forget in self.forgetting:
+            forget()
+        for generator in self.generators:
+            generator.seed()
+        for name, freshen in _ANEW.items():
+            module = sys.modules.get(name)
+            if module is not None:
+                try:
+                    freshen(module)
+                except Exception:  # of another version than is known
+                    pass
+
+
+def _logging(module: "Any") -> None:
+    module._startTime = time() if type(module._startTime) is float else time_ns()
+
+
+def _multiprocessing(module: "Any") -> None:
+    config = module._current_process._config
+    config["authkey"] = type(config["authkey"])(urandom(32))
+
+
+def _threading(module: "Any") -> None:
+    module.main_thread()._native_id = getpid()
+
+
+_ANEW: "dict[str, Any]" = {
+    "linecache": lambda module: module.clearcache(),
+    "logging": _logging,
+    "multiprocessing.process": _multiprocessing,
+    "numpy.random": lambda module: module.seed(),
+    "threading": _threading,
+}

@@ -1,0 +1,127 @@
+"""Becomes a paused copy of the program's interpreter; and sees to what a run that comes of it needs.
+
+Facts
+- site imports sitecustomize before the interpreter looks at what it is to run, so before sys.path[0] is
+  there; when this returns, the interpreter goes on with that by itself.
+- The .pth files, and the sitecustomize that ours hides, have run once by then, for all copies.
+- `python -m NAME` warns of a NAME that is in sys.modules already.
+"""
+
+import sys
+from os import environ, fsdecode
+from posix import _exit, getpid, stat
+
+from _reloaderd_ahead import Ahead  # type: ignore[import-not-found]
+from _reloaderd_fresh import Fresh  # type: ignore[import-not-found]
+from _reloaderd_order import Order, append, content, is_native  # type: ignore[import-not-found]
+from _reloaderd_pause import Pause, enter  # type: ignore[import-not-found]
+from _reloaderd_plan import Plan, Stamps  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def become(path: str, number: int, agent: "Any") -> Order:
+    """Import ahead what the order in `path` says, and wait; returns in each run, whose order that tells.
+
+    `number` is the descriptor of the keeper's line; the handlers of `agent` are heard already.
+    """
+    try:
+        pause = Pause(number)
+    except BaseException:
+        _exit(1)
+    try:
+        plan = Plan(path)
+        trouble = _unfit() or _customize(agent.places)
+        if trouble:
+            pause.say(f"aside {trouble}")
+            _exit(0)
+        fresh = Fresh(agent.places)
+        ahead = Ahead(plan, agent, number, _target(), fresh)
+        ahead.run()
+        if ahead.blamed:
+            append(path, [f"!{name}\t{why}" for name, why in ahead.blamed.items()])
+            pause.say("again")
+            _exit(0)
+        stamps = Stamps(plan, ahead.files, ahead.missing, agent.places)
+        fresh.settle()
+        order = _tell(agent, plan, ahead)
+        pause.say(f"paused {len(ahead.files)} {plan.size}")
+    except BaseException as error:
+        pause.say(f"aside {type(error).__name__}: {error}")
+        _exit(1)
+    line, said = pause.wait()
+    why = enter(said) or stamps.changed()
+    line.send(b"going" if not why else b"stale " + why.encode("utf-8", "surrogateescape")[:4000])
+    line.close()
+    if why:
+        _exit(0)
+    fresh.freshen()
+    agent.post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))
+    order.process = getpid()
+    return order
+
+
+def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:
+    """Have the runs tell what was done ahead of them as what they did themselves."""
+    agent.ahead = ahead.files
+    agent.post.libraries += len(ahead.files)
+    for place in plan.directories:
+        for name in ahead.missing:
+            agent.lacked_module(place + "/" + name)
+    order = Order(plan.path, agent)
+    order.know([*plan.modules, *plan.left, *plan.own], plan.directories, plan.variables)
+    order.seen = ahead.variables
+    order.native = any(is_native(file) for file in ahead.files.values())
+    return order
+
+
+def _unfit() -> str:
+    """Why this interpreter cannot be copied, whatever it is to run."""
+    if sys.flags.verbose or "importtime" in sys._xoptions or environ.get("PYTHONPROFILEIMPORTTIME"):
+        return "the interpreter is to tell of each import"
+    monitoring = getattr(sys, "monitoring", None)
+    tools = monitoring is not None and any(monitoring.get_tool(number) for number in range(6))
+    if sys.gettrace() is not None or sys.getprofile() is not None or tools:
+        return "something traces the interpreter from its start"
+    if stat("/proc/self/task").st_nlink > 3:
+        return "a .pth file of the interpreter starts a thread"
+    return ""
+
+
+def _customize(places: "Any") -> str:
+    """Run the sitecustomize that ours hides, once for all runs; why that must not be, if so."""
+    try:
+        import sitecustomize  # type: ignore[import-not-found]
+    except ImportError as error:
+        return "" if error.name == "sitecustomize" else f"sitecustomize: {error}"
+    except Exception as error:
+        return f"sitecustomize: {error}"
+    file = getattr(sitecustomize, "__file__", None) or ""
+    if not places.directory(file.rpartition("/")[0])[1] and not file.startswith(("/usr/", "/etc/")):
+        return f"{file} is the project's own, and would run once for all runs"
+    return _unfit()
+
+
+def _target() -> "list[str]":
+    """The module that `python -m` is to run: it must not be imported before."""
+    words = [fsdecode(word) for word in content("/proc/self/cmdline").split(b"\0")][1:]
+    while words:
+        word = words.pop(0)
+        if word[:1] != "-" or word == "-":
+            break
+        for index, letter in enumerate(word[1:], 2):
+            if letter == "m":
+                name = word[index:] or (words[0] if words else "")
+                return [name, name + ".__main__"]
+            if letter in "cWX":
+                if letter == "c":
+                    return []
+                if not word[index:]:
+                    words[:1] = []
+                break
+            if letter == "-":  # --check-hash-based-pycs default
+                words[:1] = []
+                break
+    return []

@@ -1,0 +1,1 @@
+"""Programs whose runs come of a paused copy, compared with those that are executed."""

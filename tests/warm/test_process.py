@@ -1,0 +1,36 @@
+"""What a program sees of its process is the same, whether that was executed or comes of a copy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.warm.conftest import Twice
+
+PROBE = (Path(__file__).parent / "probe.py").read_text()
+
+
+WAYS = {
+    "script": (sys.executable, "app.py", "--option", "an argument"),
+    "module": (sys.executable, "-m", "app", "x"),
+    "package": (sys.executable, "-m", "pkg"),
+    "option": (sys.executable, "-u", "-O", "-X", "utf8", "app.py"),
+    "code": (sys.executable, "-c", "import app; app.main()", "x"),
+    "directory": (sys.executable, "folder"),
+    "script of its own": ("./script",),
+    "env": ("env", "ADDED=1", sys.executable, "app.py"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_process_is_as_if_it_was_executed(twice: Twice, way: str) -> None:
+    files = {"app.py": PROBE, "pkg/__init__.py": "", "pkg/__main__.py": PROBE, "folder/__main__.py": PROBE}
+    files["script"] = f"#!{sys.executable} -B\n{PROBE}"
+    twice.place.tree.mkdir(exist_ok=True)
+    (twice.place.tree / "script").touch()
+    (twice.place.tree / "script").chmod(0o755)
+    cold, warm = twice.both(files, *WAYS[way])
+    different = [(key, cold[key], warm[key]) for key in cold if cold[key] != warm[key]]
+    assert not different, different
