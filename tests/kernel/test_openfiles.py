@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reloaderd.kernel import openfiles, readiness
+from tests.support import procfs
 from tests.support.waiting import LIMIT, wait_until
 
 Run = Callable[[str], subprocess.Popen[str]]
@@ -42,7 +43,8 @@ def run(listener: socket.socket) -> Iterator[Run]:
 
     yield start
     for process in running:
-        process.kill()
+        for pid in [process.pid, *procfs.descendants(process.pid)]:
+            procfs.kill(pid)
         process.communicate(timeout=LIMIT)
 
 
