@@ -210,7 +210,7 @@ class Loop:
 
     def _start_child(self, command: do.StartChild) -> Sequence[Event]:
         self._say()
-        self._children[command.service].start(command.run, command.environ)
+        self._processes.begin(command.service, command.run, command.environ)
         return ()
 
     def _signal_child(self, command: do.SignalChild) -> Sequence[Event]:

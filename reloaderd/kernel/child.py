@@ -111,7 +111,7 @@ def _wait_for_end(pid: int, seconds: float) -> None:
 class Child:
     """One service's keeper, and through it the child of its runs.
 
-    A keeper that died is replaced by the next `start`.
+    A keeper that died is replaced by the next `start`; so is one that has not what is handed on by now.
     """
 
     def __init__(
@@ -174,6 +174,8 @@ class Child:
 
         Answered by `ChildStarted` or `StartFailed`; a run that failed to start is over.
         """
+        if self._keeper and self._forked_with != self._handed():
+            self._dismiss()
         if not self._keeper:
             try:
                 self._fork()
@@ -195,16 +197,23 @@ class Child:
 
     def close(self) -> None:
         """Have the keeper kill what it keeps and end; waits for that, `CLOSE_WAIT` at most."""
-        self._drop_pipes()
         for fd in (self._stray, self._failure):
             if fd >= 0:
                 os.close(fd)
         self._stray = self._failure = -1
         self._epoll.close()
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        self._drop_pipes()
         if self._keeper in _keepers:
             _wait_for_end(self._keeper, CLOSE_WAIT)
             self._reap_keeper()
         self._keeper = 0
+
+    def _handed(self) -> list[int]:
+        """Which sockets are handed on: another one may have got the descriptor of one."""
+        return [os.fstat(fd).st_ino for fd, _ in self._kept.handed]
 
     def _ask(self, *request: Any) -> None:
         if self._requests >= 0:
@@ -231,6 +240,7 @@ class Child:
         os.close(fds[0])
         os.close(fds[3])
         self._keeper, self._requests, self._reports = pid, fds[1], fds[2]
+        self._forked_with = self._handed()
         self._frames = frames.Frames()
         _keepers.add(pid)
         os.set_blocking(self._reports, False)
