@@ -36,6 +36,18 @@ EX_NOT_RUNNING = 3
 Fields = dict[str, Any]
 
 
+class Answer(Fields):
+    """What the instance called `name` told, or a part of that.  What it lacks is of another version."""
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self._name = name
+
+    def __missing__(self, key: str) -> Any:
+        message = f"{self._name} is of another version: it does not tell {key}"
+        raise ReloaderdError(message, "restart it", exit_code=EX_FAILURE)
+
+
 class Failure(Exception):
     """The answer was an error: its name and parameters."""
 
@@ -143,7 +155,7 @@ class Connection:
             self._rest += data
         text, _, self._rest = self._rest.partition(b"\0")
         try:
-            said = dict(json.loads(text))
+            said = dict(json.loads(text, object_hook=lambda fields: Answer(self.name, fields)))
             parameters, error = dict(said.get("parameters") or {}), str(said.get("error") or "")
         except (TypeError, ValueError):
             raise ReloaderdError(
@@ -153,7 +165,7 @@ class Connection:
             ) from None
         if error:
             raise Failure(error, parameters)
-        return parameters
+        return Answer(self.name, parameters)
 
     def _silent(self) -> ReloaderdError:
         who = f"pid {self.pid} is busy, or stopped" if self.pid else "it is busy, or stopped"
@@ -168,3 +180,18 @@ def connections() -> Iterator[Connection]:
         except OSError:  # it was killed, or has just ended
             continue
         yield connection
+
+
+def in_words(failure: Failure) -> ReloaderdError:
+    """For a person."""
+    error, given = failure.error.rpartition(".")[2], failure.parameters
+    if error == "DryRun":
+        return ReloaderdError("there is nothing to restart: it is a --dry-run", "", EX_FAILURE)
+    if error == "NoSuchService":  # it went since we asked
+        return ReloaderdError(f"it has no service {given.get('service')} any more", "", EX_NOT_RUNNING)
+    if error == "Failed":
+        message = f"it cannot answer: {given.get('reason')}"
+        return ReloaderdError(message, "was another version installed since it was started?", EX_FAILURE)
+    if error in ("MethodNotFound", "InvalidParameter", "InterfaceNotFound"):
+        return ReloaderdError("it is of another version and does not know that", "restart it", EX_FAILURE)
+    return ReloaderdError(f"it says {failure.error}", "", EX_FAILURE)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from reloaderd import assembly, cli, paths
 from reloaderd.control import target
-from reloaderd.control.client import Fields, connections
+from reloaderd.control.client import Answer, Connection, Failure, Fields, connections, in_words
 from reloaderd.control.tables import Shortener, full_name
 from reloaderd.core.escaping import escaped
 from reloaderd.core.explanation import AWAY, explain
@@ -42,14 +42,21 @@ def _ask(settings: ExplainSettings) -> list[Fields]:
     with ExitStack() as stack:
         if settings.name is not None:
             found = target.find(settings.name, stack).connection
-            return [{"name": found.name, **found.call("Explain", **asked)}]
+            return [_named(found, asked)]
         running = [stack.enter_context(one) for one in connections()]
-        answers = [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+        answers = [_named(one, asked) for one in running]
         concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
         if concerned:
             return concerned
         here = [target.is_of_here(one.call("Status")) for one in running]
         return [answer for answer, is_of_here in zip(answers, here, strict=True) if is_of_here]
+
+
+def _named(connection: Connection, asked: Fields) -> Fields:
+    try:
+        return Answer(connection.name, {"name": connection.name, **connection.call("Explain", **asked)})
+    except Failure as failure:
+        raise in_words(failure) from None
 
 
 def _by_the_rules(settings: ExplainSettings) -> Fields:
