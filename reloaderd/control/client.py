@@ -14,7 +14,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reloaderd.errors import ReloaderdError
@@ -172,14 +172,32 @@ class Connection:
         return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
 
 
-def connections() -> Iterator[Connection]:
-    """One to each instance of this user's that runs."""
+def connections(silent: list[ReloaderdError]) -> Iterator[Connection]:
+    """One to each instance of this user's that runs; to `silent` goes which do not take one."""
     for name, path in claim.instances():
         try:
             connection = Connection(name, path)
         except OSError:  # it was killed, or has just ended
             continue
+        except ReloaderdError as error:
+            silent.append(error)
+            continue
         yield connection
+
+
+def each(
+    running: Iterable[Connection], method: str, silent: list[ReloaderdError], **given: Any
+) -> list[Fields]:
+    """The answers, each with the `name` of who gave it; to `silent` goes why there is none."""
+    answers: list[Fields] = []
+    for one in running:
+        try:
+            answers.append(Answer(one.name, {"name": one.name, **one.call(method, **given)}))
+        except Failure as failure:
+            silent.append(in_words(failure))
+        except ReloaderdError as error:
+            silent.append(error)
+    return answers
 
 
 def in_words(failure: Failure) -> ReloaderdError:

@@ -15,6 +15,7 @@ from reloaderd.control.client import (
     Failure,
     Fields,
     connections,
+    each,
     in_words,
 )
 from reloaderd.errors import ReloaderdError
@@ -49,16 +50,9 @@ def status(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
 
 
 def _ask_all(stack: ExitStack) -> tuple[list[Fields], list[ReloaderdError]]:
-    answers, silent = [], []
-    for connection in connections():
-        stack.enter_context(connection)
-        try:
-            answers.append(connection.call("Status"))
-        except Failure as failure:
-            silent.append(in_words(failure))
-        except ReloaderdError as error:
-            silent.append(error)
-    return answers, silent
+    silent: list[ReloaderdError] = []
+    running = [stack.enter_context(one) for one in connections(silent)]
+    return each(running, "Status", silent), silent
 
 
 def _only(status: Fields, services: list[str]) -> Fields:

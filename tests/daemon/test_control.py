@@ -729,6 +729,25 @@ def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
     stop(place, other, "other")
 
 
+def test_one_that_is_stopped_is_passed_over_by_those_who_do_not_mean_it(watch: Watch, place: Place) -> None:
+    daemon = watch()
+    other = watch("--name=other", cwd=place.outside)
+    os.kill(other.pid, signal.SIGSTOP)
+    line = f"other does not answer (pid {other.pid} is busy, or stopped)"
+    try:
+        done = ask(place, "explain", "src/a.py")
+        assert (done.returncode, done.stderr) == (1, f"reloaderd: {line}\n")
+        assert "  tree  restarts it [every file, named .]\n" in done.stdout
+        assert "src/a.py changed" not in told(place, "why")
+        assert told(place, "restart") == "tree: restarting (run 1)\n"
+        assert complaint(place, "why", cwd=place.scratch, exit_code=1) == line
+        assert complaint(place, "why", "web", exit_code=1) == line
+    finally:
+        os.kill(other.pid, signal.SIGCONT)
+    daemon.wait_starts(2)
+    stop(place, other, "other")
+
+
 def test_a_dry_run_answers(watch: Watch, place: Place, tree: Path) -> None:
     daemon = watch("--dry-run", ready=False, children=0)
     daemon.wait_event("watching")
