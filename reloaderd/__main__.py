@@ -108,6 +108,10 @@ def _doctor(settings: Any) -> int:
 def _control(settings: Any) -> int:
     from reloaderd.control.visit import visit
 
+    return _to_reader(visit, settings)
+
+
+def _to_reader(visit: Callable[[Any, Callable[[str], object]], int], settings: Any) -> int:
     try:
         return visit(settings, _write)
     except BrokenPipeError:  # `reloaderd events | head -1` read enough
@@ -118,7 +122,7 @@ def _control(settings: Any) -> int:
 def _explain(settings: Any) -> int:
     from reloaderd.control.explain import visit
 
-    return _say(*visit(settings))
+    return _to_reader(visit, settings)
 
 
 def _service(settings: Any) -> int:

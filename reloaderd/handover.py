@@ -6,6 +6,7 @@ Rules:
 - What we were started with goes to the service that names its address; else to the one of its name; else to
   the only service.  What nobody wants at the start is closed.
 - A configuration with an address that cannot be had is not taken.
+- One whose file was removed is opened again when the next run starts, under the same descriptor.
 - The service manager is given each socket that was opened here, to keep it while reloaderd itself is started
   again: it comes back among those that we are started with.  One that nobody names any more is taken out.
 """
@@ -64,6 +65,7 @@ class Handover:
         self._plan: dict[str, list[Bound]] = {}  # what the services get that are wanted by now
         self._given: dict[str, list[Bound]] = {}  # what those got that are there
         self._told: set[int] = set()
+        self._lost: set[int] = set()  # that nobody can connect to, and it was told
 
     def close(self) -> None:
         """Close all."""
@@ -131,9 +133,12 @@ class Handover:
             # FDPOLL: one that a server has shut down would be thrown away, and comes to life again here
             self._say({"FDSTORE": "1", "FDNAME": one.name, "FDPOLL": "0"}, [one.fd])
 
-    def _forget(self, one: Bound) -> None:
+    def _take_out(self, one: Bound) -> None:
         if self._say is not None and STORED.fullmatch(one.name):
             self._say({"FDSTOREREMOVE": "1", "FDNAME": one.name}, [])
+
+    def _forget(self, one: Bound) -> None:
+        self._take_out(one)
         one.close()
 
     # The services
@@ -148,6 +153,35 @@ class Handover:
             self._told.add(one.fd)
         return [(one.fd, name if STORED.fullmatch(one.name) else one.name or name) for one in some]
 
+    def mend(self, name: str) -> None:
+        """A run of the service is about to start: open again what somebody removed."""
+        for one in self._given.get(name, ()):
+            fault = ""
+            if one.deaf:
+                fault = self._reopen(one, name)
+            elif one.replaced:
+                fault = "another file is there by now (remove it: the next start listens there again)"
+            if fault and one.fd not in self._lost:
+                self._warn(name, f"nobody who connects to {one.address} reaches it: {fault}")
+            (self._lost.add if fault else self._lost.discard)(one.fd)
+
+    def _reopen(self, one: Bound, name: str) -> str:
+        """What kept it from that."""
+        try:
+            one.reopen()
+        except OSError as error:
+            return f"it was removed, and cannot be opened again: {_reason(error)}"
+        if one.name:
+            self._take_out(one)
+        for key, opened in self._opened.items():
+            if opened is one:
+                self._keep(key, one)
+        self._warn(name, f"{one.address} was removed: it is opened again, for this run and those to come")
+        return ""
+
+    def _warn(self, name: str, text: str) -> None:
+        self._tell(Report("warning", name, {"text": text}))
+
     def release(self, name: str) -> None:
         """The service is gone: close what no other one names, and what none that is still there uses."""
         self._given.pop(name, None)
@@ -156,13 +190,14 @@ class Handover:
             if one.fd not in used:
                 del self._opened[key]
                 self._told.discard(one.fd)
+                self._lost.discard(one.fd)
                 self._forget(one)
 
     def _refuse(self, rest: Iterable[Bound]) -> None:
         for one in rest:
             what = f"{one.name} ({one.address})" if one.address else one.name
             text = f"no service is handed {what}, which we were started with: name its address with --listen"
-            self._tell(Report("warning", "", {"text": text}))
+            self._warn("", text)
             self._inherited.remove(one)
             one.close()
 
@@ -212,5 +247,9 @@ def _refusal(address: str, error: OSError) -> ReloaderdError:
         port = address.rpartition(":")[2]
         low = not address.startswith("/") and port.isdigit() and int(port) < 1024
         mend = "a port below 1024 takes CAP_NET_BIND_SERVICE: name a higher one" if low else mend
-    reason = error.strerror or os.strerror(number)
-    return ReloaderdError(f"cannot listen on {address}: {reason[:1].lower()}{reason[1:]}", mend)
+    return ReloaderdError(f"cannot listen on {address}: {_reason(error)}", mend)
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or os.strerror(error.errno or 0)
+    return f"{reason[:1].lower()}{reason[1:]}"

@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reloaderd import commands as do
@@ -109,6 +109,12 @@ class Processes:
             self._listen([service])
         self.children[service.name] = self._child(service, early=False)
         self._compiler(service)
+
+    def begin(self, name: str, run: int, environ: Mapping[str, str], warm: bool) -> None:
+        """Start the command of a service; `warm`: of a copy."""
+        if self._handover is not None:
+            self._handover.mend(name)
+        self.children[name].start(run, environ, warm)
 
     def remove(self, name: str) -> None:
         """Let go of what it had; nothing of it is alive."""

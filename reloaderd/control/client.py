@@ -14,7 +14,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reloaderd.errors import ReloaderdError
@@ -34,6 +34,18 @@ EX_NOT_RUNNING = 3
 """Exit status where none of that name runs: the one of `systemctl status`."""
 
 Fields = dict[str, Any]
+
+
+class Answer(Fields):
+    """What the instance called `name` told, or a part of that.  What it lacks is of another version."""
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self._name = name
+
+    def __missing__(self, key: str) -> Any:
+        message = f"{self._name} is of another version: it does not tell {key}"
+        raise ReloaderdError(message, "restart it", exit_code=EX_FAILURE)
 
 
 class Failure(Exception):
@@ -143,7 +155,7 @@ class Connection:
             self._rest += data
         text, _, self._rest = self._rest.partition(b"\0")
         try:
-            said = dict(json.loads(text))
+            said = dict(json.loads(text, object_hook=lambda fields: Answer(self.name, fields)))
             parameters, error = dict(said.get("parameters") or {}), str(said.get("error") or "")
         except (TypeError, ValueError):
             raise ReloaderdError(
@@ -153,18 +165,51 @@ class Connection:
             ) from None
         if error:
             raise Failure(error, parameters)
-        return parameters
+        return Answer(self.name, parameters)
 
     def _silent(self) -> ReloaderdError:
         who = f"pid {self.pid} is busy, or stopped" if self.pid else "it is busy, or stopped"
         return ReloaderdError(f"{self.name} does not answer", who, exit_code=EX_FAILURE)
 
 
-def connections() -> Iterator[Connection]:
-    """One to each instance of this user's that runs."""
+def connections(silent: list[ReloaderdError]) -> Iterator[Connection]:
+    """One to each instance of this user's that runs; to `silent` goes which do not take one."""
     for name, path in claim.instances():
         try:
             connection = Connection(name, path)
         except OSError:  # it was killed, or has just ended
             continue
+        except ReloaderdError as error:
+            silent.append(error)
+            continue
         yield connection
+
+
+def each(
+    running: Iterable[Connection], method: str, silent: list[ReloaderdError], **given: Any
+) -> list[Fields]:
+    """The answers, each with the `name` of who gave it; to `silent` goes why there is none."""
+    answers: list[Fields] = []
+    for one in running:
+        try:
+            answers.append(Answer(one.name, {"name": one.name, **one.call(method, **given)}))
+        except Failure as failure:
+            silent.append(in_words(failure))
+        except ReloaderdError as error:
+            silent.append(error)
+    return answers
+
+
+def in_words(failure: Failure) -> ReloaderdError:
+    """For a person."""
+    error, given = failure.error.rpartition(".")[2], failure.parameters
+    if error == "DryRun":
+        return ReloaderdError("there is nothing to restart: it is a --dry-run", "", EX_FAILURE)
+    if error == "NoSuchService":  # it went since we asked
+        return ReloaderdError(f"it has no service {given.get('service')} any more", "", EX_NOT_RUNNING)
+    if error == "Failed":
+        message = f"it cannot answer: {given.get('reason')}"
+        return ReloaderdError(message, "was another version installed since it was started?", EX_FAILURE)
+    if error in ("MethodNotFound", "InvalidParameter", "InterfaceNotFound"):
+        return ReloaderdError("it is of another version and does not know that", "restart it", EX_FAILURE)
+    return ReloaderdError(f"it says {failure.error}", "", EX_FAILURE)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from reloaderd import assembly, cli, paths
 from reloaderd.control import target
-from reloaderd.control.client import Fields, connections
+from reloaderd.control.client import Failure, Fields, connections, each, in_words
 from reloaderd.control.tables import Shortener, full_name
 from reloaderd.core.escaping import escaped
 from reloaderd.core.explanation import AWAY, explain
@@ -22,34 +22,49 @@ NOT_CONCERNED = "does nothing: it is below no PATH"
 NOT_THERE = "its directory is not there, and is watched as soon as it is"
 
 
-def visit(settings: ExplainSettings) -> tuple[str, int]:
-    """What was found, and the exit status.  Raises ReloaderdError."""
-    answers = [] if settings.given else _ask(settings)
+def visit(settings: ExplainSettings, say: Callable[[str], object]) -> int:
+    """`say` what was found; the exit status.  Raises ReloaderdError, also for one that did not answer."""
+    silent: list[ReloaderdError] = []
+    try:
+        answers = [] if settings.given else _ask(settings, silent)
+    except Failure as failure:
+        raise in_words(failure) from None
+    if silent and not answers:
+        raise silent[0]
+    say(_text(settings, answers))
+    for fault in silent:
+        raise fault
+    return 0
+
+
+def _text(settings: ExplainSettings, answers: list[Fields]) -> str:
     if settings.name is None and not answers:
         answers = [_by_the_rules(settings)]
     if settings.json:
-        return "".join(json.dumps(answer) + "\n" for answer in answers), 0
+        return "".join(json.dumps(answer) + "\n" for answer in answers)
     shown = Shortener(paths.working_directory())
     by_rules = "" if answers[0]["name"] else " (by the rules alone: none runs that is concerned)"
     lines = [f"{shown.path(settings.path)}{by_rules}"]
     lines += [f"  {line}" for line in _lines(answers, settings.path, shown)]
-    return "".join(f"{escaped(line)}\n" for line in lines), 0
+    return "".join(f"{escaped(line)}\n" for line in lines)
 
 
-def _ask(settings: ExplainSettings) -> list[Fields]:
+def _ask(settings: ExplainSettings, silent: list[ReloaderdError]) -> list[Fields]:
     """What those say that are concerned, or else those of this directory: they do not what `watch` would."""
     asked = {"path": settings.path, "real": settings.real, "directory": settings.is_dir}
     with ExitStack() as stack:
         if settings.name is not None:
             found = target.find(settings.name, stack).connection
-            return [{"name": found.name, **found.call("Explain", **asked)}]
-        running = [stack.enter_context(one) for one in connections()]
-        answers = [{"name": one.name, **one.call("Explain", **asked)} for one in running]
+            return each([found], "Explain", silent, **asked)
+        running = [stack.enter_context(one) for one in connections(silent)]
+        answers = each(running, "Explain", silent, **asked)
         concerned = [answer for answer in answers if any(one["concerned"] for one in answer["services"])]
         if concerned:
             return concerned
-        here = [target.is_of_here(one.call("Status")) for one in running]
-        return [answer for answer, is_of_here in zip(answers, here, strict=True) if is_of_here]
+        answered = {answer["name"] for answer in answers}
+        statuses = each([one for one in running if one.name in answered], "Status", silent)
+        here = {status["name"] for status in statuses if target.is_of_here(status)}
+        return [answer for answer in answers if answer["name"] in here]
 
 
 def _by_the_rules(settings: ExplainSettings) -> Fields:

@@ -70,6 +70,9 @@ def _service(service: Fields, directory: str) -> Iterator[tuple[str, str]]:
     ]
     roots = [short.root(path) for path in service["roots"]]
     yield "watching", f"{listed(roots, len(roots), ROOTS)} ({', '.join(facts)})"
+    if service["missing"]:
+        missing = [short.root(path) for path in service["missing"]]
+        yield "missing", f"{listed(missing, len(missing), ROOTS)}: not there, and waited for"
     for part in service["polled"] if service["source"] != "poll" else ():
         yield "polling", f"{short.root(part['path'])}: {part['why']}"
     if service["followed"]:

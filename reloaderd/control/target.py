@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from reloaderd.control.client import EX_NOT_RUNNING, Connection, Fields, connections
+from reloaderd.control.client import EX_NOT_RUNNING, Connection, Fields, connections, each
 from reloaderd.errors import ReloaderdError
 from reloaderd.paths import working_directory
 
@@ -24,30 +24,40 @@ def find(name: str | None, stack: ExitStack) -> Target:
 
     Connections are closed with the stack.  Raises ReloaderdError where it is none, or not clear which.
     """
-    running = [stack.enter_context(one) for one in connections()]
+    silent: list[ReloaderdError] = []
+    running = [stack.enter_context(one) for one in connections(silent)]
     if name is None:
-        return _of_here(running)
+        return _of_here(running, silent)
     instance, _, service = name.partition("/")
     for connection in running:
         if connection.name == instance:
             status = connection.call("Status")
             return Target(connection, status, [_checked(service, status)] if service else [])
     if service or not running:
-        raise _no_such(name, running)
-    return _of_service(name, running)
+        raise silent[0] if silent else _no_such(name, running)
+    return _of_service(name, running, silent)
 
 
-def _of_here(running: Sequence[Connection]) -> Target:
+def _of_here(running: Sequence[Connection], silent: list[ReloaderdError]) -> Target:
+    """One that does not answer is passed over, where that leaves no doubt."""
+    if not running and silent:
+        raise silent[0]
     if not running:
         raise ReloaderdError("no reloaderd is running", exit_code=EX_NOT_RUNNING)
-    if len(running) == 1:
+    if len(running) == 1 and not silent:
         return Target(running[0], running[0].call("Status"), [])
-    all_of_them = [(one, one.call("Status")) for one in running]
+    all_of_them = _statuses(running, silent)
     here = [(one, status) for one, status in all_of_them if is_of_here(status)]
     if len(here) == 1:
         return Target(*here[0], [])
+    if silent and not here:
+        raise silent[0]
     names = ", ".join(one.name for one, _ in here or all_of_them)
     raise ReloaderdError(f"which one: {names}?", "give a NAME")
+
+
+def _statuses(running: Sequence[Connection], silent: list[ReloaderdError]) -> list[tuple[Connection, Fields]]:
+    return [(one, status) for one in running for status in each([one], "Status", silent)]
 
 
 def is_of_here(status: Fields) -> bool:
@@ -55,17 +65,16 @@ def is_of_here(status: Fields) -> bool:
     return working_directory() in (status["directory"], (status["config"] or "").rpartition("/")[0])
 
 
-def _of_service(name: str, running: Sequence[Connection]) -> Target:
+def _of_service(name: str, running: Sequence[Connection], silent: list[ReloaderdError]) -> Target:
     found = []
-    for connection in running:
-        status = connection.call("Status")
+    for connection, status in _statuses(running, silent):
         if any(service["name"] == name for service in status["services"]):
             found.append(Target(connection, status, [name]))
     if len(found) > 1:
         names = ", ".join(f"{target.connection.name}/{name}" for target in found)
         raise ReloaderdError(f"which {name}: {names}?", "give INSTANCE/SERVICE")
     if not found:
-        raise _no_such(name, running)
+        raise silent[0] if silent else _no_such(name, running)
     return found[0]
 
 

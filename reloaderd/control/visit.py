@@ -8,7 +8,16 @@ from contextlib import ExitStack
 from typing import Any
 
 from reloaderd.control import tables, target
-from reloaderd.control.client import EX_FAILURE, EX_NOT_RUNNING, Failure, Fields, connections
+from reloaderd.control.client import (
+    EX_FAILURE,
+    EX_NOT_RUNNING,
+    Answer,
+    Failure,
+    Fields,
+    connections,
+    each,
+    in_words,
+)
 from reloaderd.errors import ReloaderdError
 from reloaderd.settings import ControlSettings
 from reloaderd.wording import working_directory
@@ -22,11 +31,12 @@ def visit(settings: ControlSettings, say: Say) -> int:
         try:
             return COMMANDS[settings.command](settings, stack, say)
         except Failure as failure:
-            raise _in_words(failure) from None
+            raise in_words(failure) from None
 
 
 def status(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
     """Show all that run, or one."""
+    silent: list[ReloaderdError] = []
     if settings.name is not None:
         found = target.find(settings.name, stack)
         answers = [_only(found.status, found.services)]
@@ -34,37 +44,38 @@ def status(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
         answers, silent = _ask_all(stack)
         if not answers and not silent:
             raise ReloaderdError("no reloaderd is running", exit_code=EX_NOT_RUNNING)
-        if silent:
-            _show(settings, answers, tables.status, say)
-            raise silent[0]
-    _show(settings, answers, tables.status, say)
+    for fault in silent + _show(settings, answers, tables.status, say):
+        raise fault
     return 0
 
 
 def _ask_all(stack: ExitStack) -> tuple[list[Fields], list[ReloaderdError]]:
-    answers, silent = [], []
-    for connection in connections():
-        stack.enter_context(connection)
-        try:
-            answers.append(connection.call("Status"))
-        except ReloaderdError as error:
-            silent.append(error)
-    return answers, silent
+    silent: list[ReloaderdError] = []
+    running = [stack.enter_context(one) for one in connections(silent)]
+    return each(running, "Status", silent), silent
 
 
 def _only(status: Fields, services: list[str]) -> Fields:
     chosen = [one for one in status["services"] if not services or one["name"] in services]
-    return {**status, "services": chosen}
+    return Answer(status["name"], {**status, "services": chosen})
 
 
 def _show(
     settings: ControlSettings, answers: Iterable[Fields], table: Callable[[Fields, str], str], say: Say
-) -> None:
+) -> list[ReloaderdError]:
+    """Show them, and return why some are not."""
     if settings.json:
         for answer in answers:
             say(_line(answer))
-        return
-    say("\n".join(table(answer, working_directory()) for answer in answers))
+        return []
+    shown, faults = [], []
+    for answer in answers:
+        try:
+            shown.append(table(answer, working_directory()))
+        except ReloaderdError as fault:
+            faults.append(fault)
+    say("\n".join(shown))
+    return faults
 
 
 def act(settings: ControlSettings, stack: ExitStack, say: Say) -> int:
@@ -133,17 +144,3 @@ COMMANDS: dict[str, Callable[[ControlSettings, ExitStack, Say], int]] = {
 
 def _line(fields: Fields) -> str:
     return json.dumps(fields) + "\n"
-
-
-def _in_words(failure: Failure) -> ReloaderdError:
-    error, given = failure.error.rpartition(".")[2], failure.parameters
-    if error == "DryRun":
-        return ReloaderdError("there is nothing to restart: it is a --dry-run", "", EX_FAILURE)
-    if error == "NoSuchService":  # it went since we asked
-        return ReloaderdError(f"it has no service {given.get('service')} any more", "", EX_NOT_RUNNING)
-    if error == "Failed":
-        message = f"it cannot answer: {given.get('reason')}"
-        return ReloaderdError(message, "was another version installed since it was started?", EX_FAILURE)
-    if error in ("MethodNotFound", "InvalidParameter", "InterfaceNotFound"):
-        return ReloaderdError("it is of another version and does not know that", "restart it", EX_FAILURE)
-    return ReloaderdError(f"it says {failure.error}", "", EX_FAILURE)

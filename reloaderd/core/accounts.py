@@ -55,6 +55,7 @@ def account_of_service(service: Service, runs: Sequence[Run], clock: Clock, now:
         "pid": last.pid if last and supervisor.alive else None,
         "seconds": round(now - supervisor.since, 3) if supervisor.alive else None,
         "roots": list(settings.roots),
+        "missing": list(watcher.missing),
         **service.announcer.fields(),
         "followed": tells,
         "not_followed": None if tells else why_not_followed(settings),

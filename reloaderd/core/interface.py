@@ -97,8 +97,9 @@ type Service (
   pid: ?int,
   seconds: ?float,
 
-  # What is watched, and by which means.
+  # What is watched, and by which means.  missing: those of the roots that are not there, and are waited for.
   roots: []string,
+  missing: []string,
   source: string,
   directories: int,
   watches: int,

@@ -49,6 +49,10 @@ class Roots:
         anchored = self.anchors.get(path)
         return anchored is not None and anchored.identity is not None
 
+    def missing(self) -> list[str]:
+        """Those that were looked for and are not there."""
+        return [path for path in self.paths if self.anchors.get(path) is not None and not self.here(path)]
+
     def real(self, path: str) -> str:
         """The path without links that the root was last found under."""
         anchored = self.anchors.get(path)

@@ -146,6 +146,11 @@ class Watcher:
         return path in self.tree or path in self._roots or path in self.modules or self.tree.has_file(path)
 
     @property
+    def missing(self) -> Sequence[str]:
+        """The paths that were given and are not there."""
+        return self._roots.missing()
+
+    @property
     def roots(self) -> Sequence[str]:
         """The PATHs."""
         return self._roots.paths

@@ -165,7 +165,7 @@ class Door(Protocol):
 class Child:
     """One service's keeper, and through it the child of its runs.
 
-    A keeper that died is replaced by the next `start`.
+    A keeper that died is replaced by the next `start`; so is one that has not what is handed on by now.
     """
 
     def __init__(
@@ -237,6 +237,8 @@ class Child:
 
         Answered by `ChildStarted` or `StartFailed`; a run that failed to start is over.
         """
+        if self._keeper and self._forked_with != self._handed():
+            self._dismiss()
         if not self._keeper:
             try:
                 self._fork()
@@ -271,14 +273,21 @@ class Child:
 
     def close(self) -> None:
         """Have the keeper kill what it keeps and end; waits for that, `CLOSE_WAIT` at most."""
-        self._drop_pipes()
         for fd in (self._stray, self._failure):
             if fd >= 0:
                 os.close(fd)
         self._stray = self._failure = -1
         self._epoll.close()
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        self._drop_pipes()
         forget_process(self._keeper)
         self._keeper = 0
+
+    def _handed(self) -> list[int]:
+        """Which sockets are handed on: another one may have got the descriptor of one."""
+        return [os.fstat(fd).st_ino for fd, _ in self._kept.handed]
 
     def _ask(self, *request: Any) -> None:
         if self._requests >= 0:
@@ -299,6 +308,7 @@ class Child:
         os.close(fds[0])
         os.close(fds[3])
         self._keeper, self._requests, self._reports = pid, fds[1], fds[2]
+        self._forked_with = self._handed()
         self._frames = frames.Frames()
         os.set_blocking(self._reports, False)
         self._epoll.register(self._reports, select.EPOLLIN)

@@ -19,6 +19,8 @@ Facts
   is.  It stays when the socket is closed; connect(2) says ECONNREFUSED then.  Where the queue is full it says
   EAGAIN, if it may not wait, and EPROTOTYPE for another type of socket.
 - Connecting to a path takes write permission on the socket (unix(7)).
+- A bound socket holds on to the inode of its file (unix_bind): no other file gets that number while the
+  socket is open, though its name be gone.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Bound:
         self.address = address
         self.name = name
         self.inherited = inherited
-        self._file: object = None
+        self._file: tuple[int, int, int] | None = None
         if not inherited:
             self.own()
 
@@ -60,6 +62,24 @@ class Bound:
     def deaf(self) -> bool:
         """Whether nobody can connect any more, as its file is gone."""
         return self.address.startswith("/") and not os.path.exists(self.address)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether nobody can connect any more, as its file was ours and another one is there by now."""
+        try:
+            look = os.stat(self.address)
+        except OSError:
+            return False
+        return self._file is not None and self._file[:2] != (look.st_dev, look.st_ino)
+
+    def reopen(self) -> None:
+        """Listen at its path anew, as the same descriptor.  Raises OSError."""
+        if self._file is None:
+            raise OSError(errno.ENOENT, "whoever handed it to us has to make it again", self.address)
+        fresh = open_at(self.address)
+        os.dup2(fresh.fd, self.fd, inheritable=False)
+        os.close(fresh.fd)
+        self.own()
 
     def close(self, stays: bool = False) -> None:
         """Close it; its file goes, if it is ours and no other is there by now, unless the socket `stays`."""

@@ -11,7 +11,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -659,26 +660,62 @@ def test_one_that_is_stopped_does_not_answer(watch: Watch, place: Place) -> None
     daemon.settle(1)  # who was not answered has asked for nothing
 
 
-@pytest.mark.parametrize("answer", [b"no JSON", b"\xff", b"[1]", b"5", b'{"parameters": 5}'])
-def test_who_listens_there_and_is_no_reloaderd_is_named(answer: bytes, place: Place) -> None:
-    path = socket_of(place, "odd")
-    path.parent.parent.mkdir(0o700)
+@contextmanager
+def saying(place: Place, answer: bytes, name: str = "odd") -> Iterator[Path]:
+    """Something that says `answer` to everything."""
+    path = socket_of(place, name)
+    path.parent.parent.mkdir(0o700, exist_ok=True)
     path.parent.mkdir(0o700)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(answer + b"\0")
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        while connection.recv(4096):
+                            connection.sendall(answer + b"\0")
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        line = complaint(place, "why", "odd", exit_code=1)
+        yield path
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join(LIMIT)
+    path.unlink()
+    path.parent.rmdir()
+
+
+@pytest.mark.parametrize("answer", [b"no JSON", b"\xff", b"[1]", b"5", b'{"parameters": 5}'])
+def test_who_listens_there_and_is_no_reloaderd_is_named(answer: bytes, place: Place) -> None:
+    with saying(place, answer) as path:
+        line = complaint(place, "why", "odd", exit_code=1)
     assert line == f"odd says what is no answer (no reloaderd listens at {path}, but pid {os.getpid()})"
+
+
+def test_one_of_another_version_is_named_and_hides_no_other(watch: Watch, place: Place) -> None:
+    daemon = watch()
+    service = {"name": "web", "dry_run": True}
+    known = {"name": "odd", "pid": 1, "seconds": 1, "config": None, "directory": "/", "services": [service]}
+    with saying(place, json.dumps({"parameters": known}).encode()):
+        line = "odd is of another version: it does not tell waiting (restart it)"
+        assert complaint(place, "status", "odd", exit_code=1) == line
+        done = ask(place, "status")
+        assert (done.returncode, done.stderr) == (1, f"reloaderd: {line}\n")
+        assert done.stdout.startswith(f"tree (pid {daemon.pid}, ")
+        line = "odd is of another version: it does not tell runs (restart it)"
+        assert complaint(place, "why", "odd", exit_code=1) == line
+        assert "of another version" in complaint(place, "explain", "-n", "odd", "src/a.py", exit_code=1)
+    with saying(place, b'{"parameters": {}}'):
+        for words in (["restart", "odd"], ["status"], ["explain", "-n", "odd", "a"], ["why", "odd/web"]):
+            done = ask(place, *words)
+            assert done.returncode == 1
+            assert done.stderr.startswith("reloaderd: odd is of another version: it does not tell ")
+    unknown = json.dumps({"error": "org.varlink.service.MethodNotFound", "parameters": {}})
+    with saying(place, unknown.encode()):
+        line = "it is of another version and does not know that (restart it)"
+        assert complaint(place, "explain", "-n", "odd", "a", exit_code=1) == line
 
 
 def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
@@ -689,6 +726,25 @@ def test_one_that_is_stopped_hides_no_other(watch: Watch, place: Place) -> None:
     os.kill(other.pid, signal.SIGCONT)
     assert (done.returncode, done.stdout.startswith(f"tree (pid {daemon.pid}, ")) == (1, True)
     assert done.stderr == f"reloaderd: other does not answer (pid {other.pid} is busy, or stopped)\n"
+    stop(place, other, "other")
+
+
+def test_one_that_is_stopped_is_passed_over_by_those_who_do_not_mean_it(watch: Watch, place: Place) -> None:
+    daemon = watch()
+    other = watch("--name=other", cwd=place.outside)
+    os.kill(other.pid, signal.SIGSTOP)
+    line = f"other does not answer (pid {other.pid} is busy, or stopped)"
+    try:
+        done = ask(place, "explain", "src/a.py")
+        assert (done.returncode, done.stderr) == (1, f"reloaderd: {line}\n")
+        assert "  tree  restarts it [every file, named .]\n" in done.stdout
+        assert "src/a.py changed" not in told(place, "why")
+        assert told(place, "restart") == "tree: restarting (run 1)\n"
+        assert complaint(place, "why", cwd=place.scratch, exit_code=1) == line
+        assert complaint(place, "why", "web", exit_code=1) == line
+    finally:
+        os.kill(other.pid, signal.SIGCONT)
+    daemon.wait_starts(2)
     stop(place, other, "other")
 
 

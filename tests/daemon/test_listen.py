@@ -403,6 +403,44 @@ def test_an_address_that_cannot_be_had_leaves_all_as_it_was(place: Place, serve:
     assert (place.tree / "b.sock").exists()
 
 
+# Files that are removed
+
+
+def test_one_that_was_removed_is_opened_again_by_the_next_start(place: Place, serve: Serve) -> None:
+    path = place.tree / "a.sock"
+    daemon = serve("--listen=a.sock", "--listen=0", warnings=True)
+    path.unlink()
+    edit(place, 1)
+    daemon.wait_event("started", run=2)
+    texts = [one["text"] for one in daemon.named("warning")]
+    assert texts == [f"{path} was removed: it is opened again, for this run and those to come"]
+    assert b"version 1" in ask(str(path))
+    edit(place, 2)
+    daemon.wait_event("started", run=3)
+    assert b"version 2" in ask(str(path))
+    assert len(daemon.named("warning")) == 1
+    daemon.finish()
+    assert not path.exists()
+
+
+def test_where_another_file_is_by_now_it_is_left_alone(place: Place, serve: Serve) -> None:
+    path = place.tree / "a.sock"
+    daemon = serve("--listen=a.sock", warnings=True)
+    path.unlink()
+    path.write_text("mine")
+    for version in (1, 2):
+        edit(place, version)
+        daemon.wait_event("started", run=version + 1)
+    [warning] = daemon.named("warning")
+    assert warning["text"].startswith(
+        f"nobody who connects to {path} reaches it: another file is there by now"
+    )
+    path.unlink()
+    edit(place, 3)
+    daemon.wait_event("started", run=4)
+    assert b"version 3" in ask(str(path))
+
+
 # What reloaderd itself was started with
 
 
@@ -615,3 +653,20 @@ def test_one_whose_file_is_gone_is_made_anew(store: Store, place: Place, serve: 
     assert b"version 0" in ask(str(place.tree / "a.sock"))
     store.refresh()
     assert len(store.kept) == 1
+
+
+def test_what_is_opened_again_is_kept_in_the_place_of_the_former(
+    store: Store, place: Place, serve: Serve
+) -> None:
+    daemon = serve("--listen=a.sock", environ=store.environ(), warnings=True)
+    store.refresh()
+    [(former, _)] = store.kept
+    (place.tree / "a.sock").unlink()
+    edit(place, 1)
+    daemon.wait_event("started", run=2)
+    store.refresh()
+    [(name, _)] = store.kept
+    assert name != former
+    daemon.finish()
+    serve("--listen=a.sock", **store.hand_back())
+    assert b"version 1" in ask(str(place.tree / "a.sock"))

@@ -175,6 +175,28 @@ def test_only_the_own_file_is_removed(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_one_whose_file_is_gone_is_opened_again_as_the_same_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    one = open_at(str(path))
+    fd = one.fd
+    path.touch()
+    path.chmod(0o600)
+    assert not one.deaf and not one.replaced
+    path.unlink()
+    assert one.deaf and not one.replaced
+    for number in range(20):  # none of them gets its inode number
+        (tmp_path / str(number)).touch()
+    path.write_text("")
+    assert not one.deaf and one.replaced
+    path.unlink()
+    one.reopen()
+    assert (one.fd, one.deaf, one.replaced, os.get_inheritable(fd)) == (fd, False, False, False)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    one.close()
+    assert not path.exists()
+
+
 @pytest.mark.needs("modes")
 def test_where_one_may_not(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)

@@ -144,6 +144,21 @@ def test_status_of_services() -> None:
     assert web["last"]["cause"] == "start"
 
 
+def test_status_tells_what_is_not_there() -> None:
+    world = running(*BOTH)
+    assert [one["missing"] for one in answer(world, "Status")["services"]] == [[], []]
+    world.do(op.RemoveTree("/p/a"))
+    world.settle()
+    found = answer(world, "Status")
+    assert [one["missing"] for one in found["services"]] == [[], ["/p/a"]]
+    found |= {"directory": "/p"}
+    lines = [line.split(maxsplit=1) for line in tables.status(found, "/p").splitlines()]
+    assert [line[1] for line in lines if line[0] == "missing"] == ["./a: not there, and waited for"]
+    world.do(op.MakeDirs("/p/a"))
+    world.settle()
+    assert answer(world, "Status")["services"][1]["missing"] == []
+
+
 def test_status_of_a_run_that_has_ended() -> None:
     world = running(runs=(Manner(ends=1.0, status=4),))
     [web] = answer(world, "Status")["services"]
