@@ -190,7 +190,8 @@ def _explain(argv: list[str]) -> ExplainSettings:
     _check_for_options([word for word in rest if word != "--"], parser, others=watch_parser())
     found = [word for word in rest if word != "--"]
     if len(found) != 1 or not found[0]:
-        what = f"one PATH at a time: {words(found)}" if found else "PATH is missing"
+        what = f"one PATH at a time: {words(found)}" if found[1:] else "an empty PATH"
+        what = what if found else "PATH is missing"
         raise ReloaderdError(what, "reloaderd explain PATH")
     path = paths.absent(found[0], paths.working_directory())
     is_dir = os.path.isdir(path) and not os.path.islink(path)

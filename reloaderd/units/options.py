@@ -133,14 +133,19 @@ def _install(words: list[str], watch: Watch) -> UnitSettings:
     return UnitSettings("install", name, text, tuple(added), again=again)
 
 
+NAME_HINT = "letters, digits and _ . - in it, no . or - in front"
+"""What `values.name` says, but for the @, which ends the name of a template (systemd.unit(5))."""
+
+
 def checked_name(text: str) -> str:
     """A NAME that is one for reloaderd and, as it stands, for an instance of a unit (systemd.unit(5))."""
     try:
         name = values.name(text)
         if "@" in name:
-            raise values.BadValue("not a NAME of a service", "it cannot have @ in it")
+            raise values.BadValue("not a NAME of a service", NAME_HINT)
     except values.BadValue as fault:
-        raise ReloaderdError(f"{text or 'an empty NAME'}: {fault.message}", fault.hint) from None
+        hint = NAME_HINT if fault.message.startswith("not a NAME") else fault.hint
+        raise ReloaderdError(f"{text or 'an empty NAME'}: {fault.message}", hint) from None
     return name
 
 

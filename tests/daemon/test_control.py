@@ -461,6 +461,7 @@ def test_explain_goes_by_the_rules_where_nothing_runs(place: Place, tree: Path) 
     assert "web     restarts it [every file, named ./src]" in told(place, "explain", "src/a.py")
     assert "cache" in told(place, "explain", "src/__pycache__")
     assert complaint(place, "explain", exit_code=2) == "PATH is missing (reloaderd explain PATH)"
+    assert complaint(place, "explain", "", exit_code=2) == "an empty PATH (reloaderd explain PATH)"
     line = complaint(place, "explain", "-n", "tree", "src/a.py", exit_code=3)
     assert line == "no reloaderd called tree is running"
 
