@@ -139,10 +139,11 @@ def test_what_the_old_one_has_loaded_counts_while_it_goes_on(place: Place, watch
 
 
 def test_gunicorn_is_ready_when_a_worker_is(place: Place, watch: Watch) -> None:
-    """Its master listens before anything is loaded."""
+    """Its master listens before anything is loaded.  One worker: a second one could load what is edited."""
     build(place.tree, {"web.py": FLASK})
     port = free_port()
-    daemon = start(watch, port, SERVERS["gunicorn"][1], "--overlap", tracebacks=True)
+    command = [tool("gunicorn"), "web:app", "--bind=127.0.0.1:PORT", "--workers=1"]
+    daemon = start(watch, port, command, "--overlap", tracebacks=True)
     daemon.wait(lambda: b"hello" in answers(port), "a server")
     edits.write(place.tree / "web.py", SLOW + "raise ValueError\n")
     daemon.wait_event("held", run=2)
