@@ -269,7 +269,7 @@ def test_those_who_tell_and_those_who_listen_share_the_socket(agents: Agents, li
 
 
 def test_without_the_agent_a_child_may_listen_all_the_same(agents: Agents) -> None:
-    environ = agents.environ("/x", ["/p"], follow=False)
+    environ = agents.environ("/x", ["/p"], agent=False)
     assert environ["RELOADERD_AGENT"].split("\n")[0] == agents.path
     assert "PYTHONPATH" not in environ
     assert agents.environ("/x", ["/p"])["PYTHONPATH"].endswith(":/x")
