@@ -52,8 +52,8 @@ class Agents:
         self._room = 0  # what may still be read in this turn
         self._listeners: Listeners | None = None  # made for the first of them
         try:
-            self._listener = listening_socket(self.path, BACKLOG)
             self._epoll = select.epoll()
+            self._listener = listening_socket(self.path, BACKLOG)
         except OSError as error:
             error.filename = error.filename or directory
             raise

@@ -25,6 +25,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from reloaderd.kernel.runtime import sending_socket
+
 SOCKET = "/run/systemd/journal/socket"
 
 PATIENCE_MS = 50
@@ -129,11 +131,4 @@ class Journal:
             os.close(memory)
 
     def _connect(self) -> None:
-        kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-        new = _socket.socket(_socket.AF_UNIX, kind)
-        try:
-            new.connect(self._path)
-        except OSError:
-            new.close()
-            raise
-        self._socket = new
+        self._socket = sending_socket(self._path)

@@ -26,6 +26,8 @@ from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from reloaderd.kernel.runtime import sending_socket
+
 LONGEST = 4096
 """Bytes of a message that systemd reads: NOTIFY_BUFFER_MAX."""
 
@@ -150,14 +152,7 @@ class Notifier:
     def _connect(self) -> None:
         if not self._usable:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-        kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-        new = _socket.socket(_socket.AF_UNIX, kind)
-        try:
-            new.connect(self._address)
-        except OSError:
-            new.close()
-            raise
-        self._socket = new
+        self._socket = sending_socket(self._address)
 
     def _disconnect(self) -> None:
         if self._socket is not None:

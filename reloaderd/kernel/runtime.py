@@ -61,6 +61,18 @@ def listening_socket(path: str, backlog: int) -> Any:
     return one
 
 
+def sending_socket(address: str | bytes) -> Any:
+    """One by which datagrams go to `address`, without waiting.  Raises OSError where nobody takes them."""
+    kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    one = _socket.socket(_socket.AF_UNIX, kind)
+    try:
+        one.connect(address)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
 def datagram_socket(path: str) -> Any:
     """One to which datagrams are sent at `path`, which nobody else has.  Raises OSError."""
     kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC

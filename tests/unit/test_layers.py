@@ -73,6 +73,7 @@ SIBLINGS = {
     "kernel.dry": {"kernel.poller"},
     "kernel.filemounts": {"kernel.poller"},
     "kernel.inotify": {"kernel.masks"},
+    "kernel.journal": {"kernel.runtime"},
     "kernel.keeper": {
         *("kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"),
         "kernel.warm",
@@ -88,6 +89,7 @@ SIBLINGS = {
     },
     "kernel.readiness": {"kernel.openfiles"},
     "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
+    "kernel.notify": {"kernel.runtime"},
     "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
     "kernel.repository": {"kernel.files"},
