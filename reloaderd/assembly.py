@@ -32,7 +32,10 @@ def fields(record: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {field: given[field] for field in record._fields if field in given}
 
 
-CONTRADICTIONS = (("quiet", "verbose"), ("exact", "modules"), ("warm", "modules"), ("warm", "overlap"))
+CONTRADICTIONS = (
+    *(("quiet", "verbose"), ("exact", "modules")),
+    *(("warm", "modules"), ("warm", "overlap"), ("checkpoints", "modules"), ("checkpoints", "overlap")),
+)
 """Fields of which one undoes the other, or that cannot be had together: two runs at a time have two keepers,
 and a copy to start from is one keeper's."""
 
@@ -110,6 +113,7 @@ def service(
             "roots": tuple(roots),
             "rules": RuleSettings(**fields(RuleSettings, given)),
             "environ": tuple(dict(environ).items()),
+            "warm": bool(given.get("warm") or given.get("checkpoints")),
         }
     )
 

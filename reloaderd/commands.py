@@ -95,13 +95,17 @@ class ReadLimit(NamedTuple):
 class StartChild(NamedTuple):
     """Execute the service's command; `environ` is added to its environment.
 
-    With `warm` it goes on from a paused copy, if there is one.  Answered by `ChildStarted` or `StartFailed`.
+    With `warm` it goes on from a paused copy, if there is one: from the `checkpoint` of this number, or from
+    one before it; and it is to leave one before it imports any of the `edited` files.  Answered by
+    `ChildStarted` or `StartFailed`.
     """
 
     service: str
     run: int
     environ: Mapping[str, str]
     warm: bool = False
+    checkpoint: int = 0
+    edited: Sequence[str] = ()
 
 
 class WarmUp(NamedTuple):

@@ -214,7 +214,7 @@ class Loop:
 
     def _start_child(self, command: do.StartChild) -> Sequence[Event]:
         self._say()
-        self._processes.begin(command.service, command.run, command.environ, command.warm)
+        self._processes.begin(command)
         return ()
 
     def _warm_up(self, command: do.WarmUp) -> Sequence[Event]:

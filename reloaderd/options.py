@@ -146,6 +146,11 @@ def _add_what_to_run(group: Group) -> None:
         "--warm",
         "start the runs of a Python command from a copy of its interpreter that has imported the libraries",
     )
+    group.flag(
+        "--checkpoints",
+        "--warm, and each run leaves copies of itself just before it imports what was edited last, for the "
+        "next one to go on from",
+    )
     group.flag("--shell", "run COMMAND with /bin/sh -c; several words are joined with spaces as they are")
     group.values(
         "--listen ADDR",

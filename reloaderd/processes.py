@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 from reloaderd import commands as do
@@ -110,11 +110,12 @@ class Processes:
         self.children[service.name] = self._child(service, early=False)
         self._compiler(service)
 
-    def begin(self, name: str, run: int, environ: Mapping[str, str], warm: bool) -> None:
-        """Start the command of a service; `warm`: of a copy."""
+    def begin(self, command: do.StartChild) -> None:
+        """Start the command of a service."""
+        name = command.service
         if self._handover is not None:
             self._handover.mend(name)
-        self.children[name].start(run, environ, warm)
+        self.children[name].start(*command[1:])
 
     def remove(self, name: str) -> None:
         """Let go of what it had; nothing of it is alive."""
@@ -166,6 +167,7 @@ class Processes:
                 slot,
                 service.overlap,
                 service.warm,
+                service.checkpoints,
             )
             for slot in range(2 if service.overlap else 1)
         ]

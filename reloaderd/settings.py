@@ -79,6 +79,7 @@ class ServiceSettings(NamedTuple):
     keep_sockets: bool = False  # what a Python child listens at is kept from run to run
     skip_unchanged: bool = False
     warm: bool = False  # runs go on from a copy of an interpreter that has libraries imported
+    checkpoints: bool = False  # with `warm`: or from a copy that a run left before it imported what is edited
     config: str | None = None
     dry_run: bool = False
 

@@ -2,7 +2,7 @@
 
     +name<TAB>where it is from   a library
     ~name                        one of these whose import failed
-    -name                        any other module, or what has the name of one
+    -name<TAB>where it is from   any other module, or what has the name of one
     >directory                   of sys.path, and none of libraries
     =name                        a variable that the program sets or removes
 
@@ -188,7 +188,7 @@ class Order:
             origin = where(spec) if spec is not None and getattr(spec, "name", None) == name else ""
             if _NOT_IN_A_LINE.isdisjoint(name + origin):
                 library = origin and self.is_library(spec, origin)
-                self.lines.append(f"+{name}\t{origin}" if library else f"-{name}")
+                self.lines.append(f"{'+' if library else '-'}{name}\t{origin}")
                 self.libraries.update([name] if library else [])
 
     def look(self) -> None:

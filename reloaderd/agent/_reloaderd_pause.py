@@ -2,8 +2,11 @@
 
     keeper -> paused process  b"fork", with one end of a line for the copy to be made
     copy   -> keeper          b"ready PID": it waits, as the keeper's own child
-    keeper -> copy            b"go\\0" DIRECTORY "\\0" KEY=VALUE "\\0" …
+    keeper -> copy            b"go\\0" DIRECTORY "\\0" EDITED "\\0" KEY=VALUE "\\0" …
     copy   -> keeper          b"going", or b"stale " and why; then it closes the line, and a stale one ends
+
+EDITED are the files before whose import a run is to leave a copy, with a line break between them (as %0A in a
+name, and % as %25).
 
 Facts
 - An orphan goes to the nearest living ancestor that is a subreaper (prctl(2)), here the keeper: so a process
@@ -20,6 +23,10 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SO_PEERCRED, SOL_S
 from os import environ, fsdecode, fsencode
 from posix import _exit, chdir, fork, getpid, getppid, sched_yield, set_inheritable, setpgid, waitpid
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LARGEST = 1 << 18
 """Bytes of a message: RELOADERD_CHANGED has 32 KiB at most, and a send buffer 208 KiB."""
 
@@ -27,10 +34,10 @@ LARGEST = 1 << 18
 class Pause:
     """A process that waits, and whose copies go on."""
 
-    def __init__(self, number: int) -> None:
-        """`number` is the descriptor by which the keeper speaks to it.  Raises OSError."""
-        self.channel = socket(fileno=number)
-        set_inheritable(number, False)
+    def __init__(self, channel: socket) -> None:
+        """`channel` is that by which the keeper speaks to it.  Raises OSError."""
+        self.channel = channel
+        set_inheritable(channel.fileno(), False)
         maker = self.channel.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
         self.keeper = int.from_bytes(maker[:4], sys.byteorder)
         if self.keeper != getppid():
@@ -81,9 +88,20 @@ class Pause:
         return line, data[3:]
 
 
-def enter(said: bytes) -> str:
-    """Be where and with what variables the keeper `said`; returns why that cannot be, if so."""
-    directory, *pairs = said.split(b"\0")
+def resume(line: socket, said: bytes, changed: "Callable[[], str]") -> "list[str]":
+    """Be the run that the keeper `said`, unless something has `changed`; returns what is EDITED."""
+    directory, edited, *pairs = said.split(b"\0")
+    why = enter(directory, pairs) or changed()
+    line.send(b"going" if not why else b"stale " + why.encode("utf-8", "surrogateescape")[:4000])
+    line.close()
+    if why:
+        _exit(0)
+    names = fsdecode(edited).split("\n") if edited else []
+    return [name.replace("%0A", "\n").replace("%25", "%") for name in names]
+
+
+def enter(directory: bytes, pairs: "list[bytes]") -> str:
+    """Be there, with these variables; returns why that cannot be, if so."""
     try:
         chdir(directory)
     except OSError as error:

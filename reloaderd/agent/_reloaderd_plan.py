@@ -26,7 +26,7 @@ class Plan:
         self.size = len(data)
         self.modules: dict[str, str] = {}
         self.left: dict[str, str] = {}
-        self.own: set[str] = set()
+        self.own: dict[str, str] = {}  # with their files
         self.directories: set[str] = set()
         self.variables: set[str] = set()
         native = False
@@ -39,7 +39,7 @@ class Plan:
             elif kind == "!":
                 self.left[name] = rest
             elif kind == "-":
-                self.own.add(name)
+                self.own[name] = rest
             elif kind == "~":
                 self.modules.pop(name, None)
             elif kind == ">":

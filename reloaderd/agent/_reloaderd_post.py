@@ -18,6 +18,9 @@ from _socket import AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQ
 PACKET = 65536
 """The most that reloaderd reads as one message."""
 
+ALONE = "checkpoint"
+"""What is sent by itself, as it stands in a row with all that is read."""
+
 PATIENCE = 5
 """So often the socket may be missing in a row: by then reloaderd is gone, it does not come back."""
 
@@ -36,9 +39,12 @@ class Post:
     def __init__(self, address: str, service: str, run: int) -> None:
         self.address = address
         self.of(service, run)
-        self.python = f', "python": {quote(sys.executable or "")}'
+        self.introduce()
         self.pending: list[tuple[str, str]] = []
         self.libraries = 0
+        self.told = 0  # of these
+        self.log: list[tuple[str, str]] | None = None  # all that was sent, where it may be said again
+        self.held = False  # in a copy that waits, and is no process of a run
         self.room = PACKET
         self.missed = 0
 
@@ -46,13 +52,17 @@ class Post:
         """Whose process it is."""
         self.head = f'{{"service": {quote(service)}, "run": {run}'
 
+    def introduce(self) -> None:
+        """Say first who it is."""
+        self.python = f', "python": {quote(sys.executable or "")}'
+
     def object(self, reason: str) -> None:
         """Say why this run must not go on: it was begun by what does not hold for it."""
         self.pending.append(("unsound", quote(reason)))
 
     def send(self) -> bool:
         """Send all that is pending, as far as it goes.  False: there is nobody to send to any more."""
-        while True:
+        while not self.held:
             batch: list[tuple[str, str]] = []
             libraries, python = self.libraries, self.python
             try:
@@ -70,10 +80,14 @@ class Post:
                 raise
             self.missed = 0
             self.libraries -= libraries
+            self.told += libraries
+            if self.log is not None:
+                self.log += batch
             if python:
                 self.python = ""
             if not self.pending:
-                return True
+                break
+        return True
 
     def _put_off(self, fault: OSError) -> bool:
         if fault.errno in _TOO_LARGE:
@@ -92,6 +106,9 @@ class Post:
                 kind, text = item = pending.pop(0)
             except IndexError:  # another thread took the last
                 break
+            if kind == ALONE and batch:
+                pending.insert(0, item)
+                break
             if len(text) + 2 > room:
                 if batch or self.python:
                     pending.insert(0, item)
@@ -103,5 +120,7 @@ class Post:
             else:
                 room -= len(text) + 2
                 parts.setdefault(kind, []).append(text)
+                if kind == ALONE:
+                    break
         lists = "".join([f', "{kind}": [{_JOIN(texts)}]' for kind, texts in parts.items()])
         return (self.head + self.python + lists + full + end).encode("ascii")

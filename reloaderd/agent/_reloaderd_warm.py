@@ -1,6 +1,7 @@
 """Whether the keeper wants to know in which order this process imports, or to have it paused.
 
-RELOADERD_WARM names the file to tell the order in and, after a space, the descriptor to be paused by.
+RELOADERD_WARM names the file to tell the order in and, after a space each, the descriptor to be paused by and
+the abstract address (unix(7)) where copies are taken in that runs leave.
 """
 
 import sys
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_path, _, _number = environ.pop("RELOADERD_WARM").partition(" ")
+_path, _number, _address, *_ = [*environ.pop("RELOADERD_WARM").split(" "), "", ""]
 if _number:
     from _reloaderd_zygote import become  # type: ignore[import-not-found]
+
+if _address:
+    from _reloaderd_checkpoint import Checkpoints  # type: ignore[import-not-found]
 
 
 def join(agent: "Any", hook: "Callable[..., None]") -> "tuple[Order | None, bool]":
@@ -26,6 +30,7 @@ def join(agent: "Any", hook: "Callable[..., None]") -> "tuple[Order | None, bool
     """
     if _number:
         sys.addaudithook(hook)
-        return become(_path, int(_number), agent), True
+        makes = (lambda *known: Checkpoints(_address, *known)) if _address else None
+        return become(_path, int(_number), agent, makes), True
     own = _path.startswith(f"/proc/{getppid()}/")
     return (Order(_path, agent) if own else None), False

@@ -8,27 +8,30 @@ Facts
 """
 
 import sys
+from _socket import socket
 from os import environ, fsdecode
 from posix import _exit, getpid, stat
 
 from _reloaderd_ahead import Ahead  # type: ignore[import-not-found]
 from _reloaderd_fresh import Fresh  # type: ignore[import-not-found]
 from _reloaderd_order import Order, append, content, is_native  # type: ignore[import-not-found]
-from _reloaderd_pause import Pause, enter  # type: ignore[import-not-found]
+from _reloaderd_pause import Pause, resume  # type: ignore[import-not-found]
 from _reloaderd_plan import Plan  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
-def become(path: str, number: int, agent: "Any") -> Order:
+def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | None") -> Order:
     """Import ahead what the order in `path` says, and wait; returns in each run, whose order that tells.
 
-    `number` is the descriptor of the keeper's line; the handlers of `agent` are heard already.
+    `number` is the descriptor of the keeper's line, and the handlers of `agent` are heard already.  `makes`
+    the checkpoints of a run, where it is to have any.
     """
     try:
-        pause = Pause(number)
+        pause = Pause(socket(fileno=number))
     except BaseException:
         _exit(1)
     try:
@@ -47,19 +50,17 @@ def become(path: str, number: int, agent: "Any") -> Order:
         ahead.stamps.settle(ahead.files, ahead.missing)
         fresh.settle()
         order = _tell(agent, plan, ahead)
+        checkpoints = None if makes is None else makes(agent, plan, order, ahead, fresh)
         pause.say(f"paused {len(ahead.files)} {plan.size}")
     except BaseException as error:
         pause.say(f"aside {type(error).__name__}: {error}")
         _exit(1)
-    line, said = pause.wait()
-    why = enter(said) or ahead.stamps.changed()
-    line.send(b"going" if not why else b"stale " + why.encode("utf-8", "surrogateescape")[:4000])
-    line.close()
-    if why:
-        _exit(0)
+    edited = resume(*pause.wait(), ahead.stamps.changed)
     fresh.freshen()
     agent.post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))
     order.process = getpid()
+    if checkpoints is not None:
+        checkpoints.begin(edited)
     return order
 
 

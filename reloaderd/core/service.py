@@ -16,6 +16,7 @@ from reloaderd.commands import Command, Report
 from reloaderd.core.announcer import Announcer
 from reloaderd.core.batch import Batch
 from reloaderd.core.debounce import Debounce
+from reloaderd.core.modules import MODULE
 from reloaderd.core.notices import Notices, Unhandled, signals
 from reloaderd.core.origin import Origin
 from reloaderd.core.passage import Passage
@@ -28,6 +29,9 @@ from reloaderd.core.telling import changed, environ, storm
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
+    CheckpointGone,
+    CheckpointPassed,
+    CheckpointReady,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -102,7 +106,7 @@ class Service:
             return None
         from reloaderd.core.warm import Warm
 
-        return Warm(self.settings.name)
+        return Warm(self.settings.name, self.settings.checkpoints)
 
     # Events
 
@@ -158,6 +162,8 @@ class Service:
                 return self._launch(now) if self.supervisor.starting else []
             case ZygoteReady() | ZygoteGone():
                 return self._warm.handle(event) if self._warm is not None else []
+            case CheckpointPassed() | CheckpointReady() | CheckpointGone():
+                return self._checkpoint(event)
             case ChildStarted() | StartFailed() | ChildEnded() | RunGone():
                 self._news(event, now)
                 return self.supervisor.child(event, now)
@@ -178,6 +184,11 @@ class Service:
             case _:
                 return watcher.handle(event, now)
 
+    def _checkpoint(self, event: CheckpointPassed | CheckpointReady | CheckpointGone) -> list[Command]:
+        checkpoints = self._warm.checkpoints if self._warm is not None else None
+        late = isinstance(event, CheckpointPassed) and not self.supervisor.has(event.run)
+        return [] if checkpoints is None or late else checkpoints.handle(event)
+
     def _news(self, event: Event, now: float) -> None:
         if self._warm is not None and isinstance(event, (ChildStarted, FilesLoaded)):
             self._warm.news(now)
@@ -190,6 +201,8 @@ class Service:
             self._held_said = False
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
+        if self._warm is not None and self._warm.checkpoints is not None:
+            self._warm.checkpoints.read(event, self.watcher.spelled)
         commands = self.watcher.modules.loaded(event, now)
         if event.unsound and self._warm is not None:
             self.supervisor.cold = True
@@ -237,12 +250,16 @@ class Service:
             self._since = self.debounce.first
         batches = (self.passage.take(), self._cause, late)
         paths = dict.fromkeys(path for batch in batches for path in batch.paths)
+        asked = bool(self._asker)
         self.origin, self._asker = Origin.of(self._asker, batches), ""
         since, self._since, self._cause = self._since, None, Batch()
         self._found(paths, now + (SETTLING if self.supervisor.latest else 0.0))
         since = since if self.supervisor.latest else None
         stale = self.supervisor.stale
         commands = self.supervisor.launch(environ(paths), since, now)
+        if self._warm is not None:
+            edited = [path for path in paths if self.watcher.modules.loaded_as(path) == MODULE]
+            commands = self._warm.furnish(commands, () if asked else paths, edited)
         return told + self.watcher.modules.begin(self.supervisor.run, now, stale) + commands
 
     def _found(self, paths: Iterable[str], at: float) -> None:

@@ -297,6 +297,8 @@ class Supervisor:
             fields["command"] = self._settings.command
         if self._settings.warm:
             fields["warm"] = event.warm
+        if event.checkpoint:
+            fields["checkpoint"] = event.checkpoint
         if self._since is None:
             return [Report("started", name, fields)]
         ms = round((now - self._since) * 1000, 1)

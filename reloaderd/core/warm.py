@@ -12,7 +12,10 @@ Rules:
 
 from __future__ import annotations
 
-from reloaderd.commands import Command, Report, WarmUp
+from collections.abc import Iterable
+
+from reloaderd.commands import Command, Report, StartChild, WarmUp
+from reloaderd.core.checkpoints import Checkpoints
 from reloaderd.events import ZygoteGone, ZygoteReady
 
 QUIET = 1.2
@@ -27,10 +30,11 @@ ATTEMPTS = 3
 
 
 class Warm:
-    """The copy of one service."""
+    """The copies of one service."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, checkpoints: bool = False) -> None:
         self._service = service
+        self.checkpoints = Checkpoints(service) if checkpoints else None
         self._failures = 0
         self._ready = False
         self._said = ""
@@ -63,6 +67,22 @@ class Warm:
             self.deadline = None
         fields = {"reason": event.why, "given_up": self._failures >= ATTEMPTS}
         return self._say(fields, f"{fields}")
+
+    def furnish(
+        self, commands: list[Command], changed: Iterable[str], modules: Iterable[str]
+    ) -> list[Command]:
+        """The commands of a start, of which a run is to come for these changes, some of `modules`."""
+        if self.checkpoints is None:
+            return commands
+        self.checkpoints.edit(modules)
+        number, edited = self.checkpoints.choose(changed), self.checkpoints.edited
+        self.checkpoints.begin()
+        return [
+            one._replace(checkpoint=number, edited=edited)
+            if isinstance(one, StartChild) and one.warm
+            else one
+            for one in commands
+        ]
 
     def unsound(self, why: str) -> list[Command]:
         """The run that came of a copy is not as it should be: another one is to be executed."""

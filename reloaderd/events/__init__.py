@@ -34,6 +34,9 @@ from reloaderd.events.files import (
     Why,
 )
 from reloaderd.events.runs import (
+    CheckpointGone,
+    CheckpointPassed,
+    CheckpointReady,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -55,6 +58,9 @@ __all__ = [
     "Anchored",
     "Armed",
     "Asked",
+    "CheckpointGone",
+    "CheckpointPassed",
+    "CheckpointReady",
     "ChildEnded",
     "ChildReady",
     "ChildStarted",
@@ -165,6 +171,9 @@ Event = (
     | ChildTold
     | ChildReady
     | ZygoteReady
+    | CheckpointPassed
+    | CheckpointReady
+    | CheckpointGone
     | ZygoteGone
     | KeeperDied
     | ConfigRead

@@ -72,12 +72,16 @@ class SyntaxChecked(NamedTuple):
 
 
 class ChildStarted(NamedTuple):
-    """The command of a run was executed, as process `pid`, leader of its own group; `warm`: from a copy."""
+    """The command of a run was executed, as process `pid`, leader of its own group; `warm`: from a copy.
+
+    `checkpoint` is the file before whose import the copy was made, if a run has left it.
+    """
 
     service: str
     run: int
     pid: int
     warm: bool = False
+    checkpoint: str = ""
 
 
 class StartFailed(NamedTuple):
@@ -149,6 +153,35 @@ class ZygoteGone(NamedTuple):
     service: str
     why: str
     final: bool
+
+
+class CheckpointPassed(NamedTuple):
+    """The run is about to import the file `before`, and leaves a paused copy of itself there.
+
+    `number` counts those of the run; 0 stands for none, as `why` says.  It is told in one row with what is
+    loaded (`FilesLoaded`).
+    """
+
+    service: str
+    run: int
+    number: int
+    before: str
+    why: str
+
+
+class CheckpointReady(NamedTuple):
+    """The copy that the run has left at this checkpoint waits."""
+
+    service: str
+    number: int
+
+
+class CheckpointGone(NamedTuple):
+    """It does not, or not any more; `why` is empty where a run went on from one before it."""
+
+    service: str
+    number: int
+    why: str
 
 
 class KeeperDied(NamedTuple):

@@ -206,6 +206,12 @@ class Cgroup:
         if self._directory >= 0:
             _write(f"{self._path}/cgroup.procs", str(pid).encode())
 
+    def release(self, pid: int) -> None:
+        """Move a process of the run to where we are ourselves: it is none of it any more."""
+        if self._directory >= 0:
+            with suppress(OSError, ValueError):
+                _write(f"{_directory('/proc/self')}/cgroup.procs", str(pid).encode())
+
     def populated(self) -> bool:
         """Whether something that lives is in it."""
         return self._events >= 0 and _populated(self._events)

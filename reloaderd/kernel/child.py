@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from reloaderd.events import (
+    CheckpointGone,
+    CheckpointReady,
     ChildEnded,
     ChildStarted,
     ChildStopped,
@@ -38,7 +40,10 @@ from reloaderd.kernel.keeper import EX_SOFTWARE, Kept, keep
 
 _EVENTS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone, ZygoteReady, ZygoteGone)
+    for kind in (
+        *(ChildStarted, StartFailed, ChildStopped, ChildEnded, RunGone),
+        *(ZygoteReady, ZygoteGone, CheckpointReady, CheckpointGone),
+    )
 }
 
 CLOSE_WAIT = 2.0
@@ -181,6 +186,7 @@ class Child:
         slot: int = 0,
         shared: bool = False,
         warm: bool = False,
+        checkpoints: bool = False,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
@@ -191,8 +197,8 @@ class Child:
         """
         self._service = service
         directory = working_directory() if chdir is None else chdir
-        kept = Kept(service, tuple(command), directory, dict(environ), handed, cgroup, slot, shared, warm)
-        self._kept = kept
+        what = service, tuple(command), directory, dict(environ), handed, cgroup
+        self._kept = Kept(*what, slot, shared, warm, checkpoints)
         self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
@@ -232,10 +238,18 @@ class Child:
                 self._door.gone(self._slot)
         return events
 
-    def start(self, run: int, environ: Mapping[str, str], warm: bool = False) -> None:
+    def start(
+        self,
+        run: int,
+        environ: Mapping[str, str],
+        warm: bool = False,
+        checkpoint: int = 0,
+        edited: Sequence[str] = (),
+    ) -> None:
         """Start the command as `run`, with `environ` added to what every run gets; `warm`: of a copy.
 
-        Answered by `ChildStarted` or `StartFailed`; a run that failed to start is over.
+        It may be this `checkpoint`, and leaves one before it imports what is `edited`.  Answered by
+        `ChildStarted` or `StartFailed`; a run that failed to start is over.
         """
         if self._keeper and self._forked_with != self._handed():
             self._dismiss()
@@ -247,7 +261,10 @@ class Child:
                 return
         if self._door is not None:
             self._door.started(self._slot, run, self._keeper)
-        self._ask("resume" if warm else "start", run, dict(environ))
+        if warm:
+            self._ask("resume", run, dict(environ), checkpoint, list(edited))
+        else:
+            self._ask("start", run, dict(environ))
 
     def prepare(self) -> None:
         """Have a copy of the command's interpreter ready: answered by `ZygoteReady` or `ZygoteGone`.

@@ -4,10 +4,11 @@ It outlives the daemon, just long enough to leave nothing of them behind.  The d
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
     requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
-              ("resume", run, environ)  ("prepare",)
-    reports   ("ChildStarted", run, pid, warm)  ("StartFailed", run, errno, what)
+              ("resume", run, environ, checkpoint, edited)  ("prepare",)
+    reports   ("ChildStarted", run, pid, warm, checkpoint)  ("StartFailed", run, errno, what)
               ("ChildStopped", run, signum)  ("ChildEnded", run, status, left)  ("RunGone", run)
               ("ZygoteReady", modules, left)  ("ZygoteGone", why, final)
+              ("CheckpointReady", number)  ("CheckpointGone", number, why)
 
 Facts
 - prctl(2) PR_SET_CHILD_SUBREAPER: whatever is orphaned below the keeper becomes its child, so that
@@ -65,7 +66,8 @@ class Kept(NamedTuple):
 
     `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
     directory of the one below which each run has its own, or "".  With --overlap a service has keepers in two
-    slots, and what is handed on is `shared` by their runs.  `warm`: runs may come of a copy.
+    slots, and what is handed on is `shared` by their runs.  `warm`: runs may come of a copy, and with
+    `checkpoints` of one that a run has left.
     """
 
     service: str
@@ -77,6 +79,7 @@ class Kept(NamedTuple):
     slot: int = 0
     shared: bool = False
     warm: bool = False
+    checkpoints: bool = False
 
 
 def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
@@ -167,7 +170,7 @@ class Keeper:
             from reloaderd.kernel.warm import Warm
 
             run = kept.command, kept.directory, kept.environ, kept.handed
-            self._warm = Warm(*run, self._report, self._poll)
+            self._warm = Warm(*run, self._tell_of_copies, self._poll, kept.checkpoints)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._child = 0  # the child's pid until it was reaped
@@ -205,8 +208,8 @@ class Keeper:
                 if self._warm is not None and self._run is None:
                     self._warm.reset()
                 self._start(run, environ)
-            case ("resume", run, environ):
-                self._resume(run, environ)
+            case ("resume", run, environ, checkpoint, edited):
+                self._resume(run, environ, checkpoint, edited)
             case ("prepare",):
                 if self._warm is not None:
                     self._warm.prepare()
@@ -236,20 +239,21 @@ class Keeper:
                 self._cgroup.remove()
             self._report("StartFailed", run, error.errno, error.filename)
             return
-        self._began(run, pid, False)
+        self._began(run, pid, False, "")
 
-    def _began(self, run: int, pid: int, warm: bool) -> None:
+    def _began(self, run: int, pid: int, warm: bool, checkpoint: str) -> None:
         self._run, self._child, self._group = run, pid, pid
         self._killing = self._ending = False
-        self._report("ChildStarted", run, pid, warm)
+        self._report("ChildStarted", run, pid, warm, checkpoint)
 
-    def _resume(self, run: int, environ: Mapping[str, str]) -> None:
+    def _resume(self, run: int, environ: Mapping[str, str], checkpoint: int, edited: Sequence[str]) -> None:
         """Start a run as a copy, or where there is none as any other."""
-        pid = 0
+        pid, before = 0, ""
         if self._warm is not None and self._run is None:
-            pid = self._warm.start(environ, lambda copy: self._take_in(run, copy))
+            take_in = lambda copy: self._take_in(run, copy)  # noqa: E731
+            pid, before = self._warm.start(environ, take_in, checkpoint, edited)
         if pid:
-            self._began(run, pid, True)
+            self._began(run, pid, True, before)
             return
         if self._cgroup is not None and self._run is None:
             self._cgroup.remove()
@@ -262,6 +266,13 @@ class Keeper:
             self._reap()
         else:
             self._read_cgroup()
+
+    def _tell_of_copies(self, kind: str, *fields: Any) -> None:
+        """What there is to report of copies; those that the run has left are none of it from now on."""
+        if self._cgroup is not None and self._warm is not None and kind == "CheckpointReady":
+            for pid in self._warm.pids:
+                self._cgroup.release(pid)
+        self._report(kind, *fields)
 
     def _take_in(self, run: int, copy: int) -> None:
         """A copy is to be this run, if nothing is against that."""

@@ -10,6 +10,7 @@
         libraries      a number
         full           true, once there was more than may be told
         unsound        why the run must not go on: a list of texts
+        checkpoint     a list of one [number, path, why], in a packet by itself: CheckpointPassed
 
 A child may say anything: all of it is data, checked by type and length, and goes no further than to stat(2)
 and to inotify.  Where no Python child runs, nothing of this is loaded.
@@ -22,7 +23,7 @@ import os
 from collections.abc import Container
 from typing import Any
 
-from reloaderd.events import FilesLoaded, Loaded, Stamp
+from reloaderd.events import CheckpointPassed, FilesLoaded, Loaded, Stamp
 from reloaderd.kernel.reach import PATH_MAX
 
 LONGEST = 65_536
@@ -42,9 +43,15 @@ def parse(data: bytes) -> dict[str, Any] | None:
     return said if known else None
 
 
-def event_of(said: dict[str, Any], forgetful: Container[int], pid: int) -> FilesLoaded | None:
+def event_of(
+    said: dict[str, Any], forgetful: Container[int], pid: int
+) -> FilesLoaded | CheckpointPassed | None:
     """The event of one packet of the agent in process `pid`; None for one that no agent sends."""
     try:
+        if "checkpoint" in said:
+            [[number, path, why]] = said["checkpoint"]
+            passed = _number(number), _path(path), _text(why)
+            return CheckpointPassed(said["service"], said["run"], *passed)
         return FilesLoaded(
             said["service"],
             said["run"],

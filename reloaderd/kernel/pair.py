@@ -38,7 +38,7 @@ class Pair:
                 events.append(event)
         return events
 
-    def start(self, run: int, environ: Mapping[str, str], warm: bool = False) -> None:
+    def start(self, run: int, environ: Mapping[str, str], *_: object) -> None:
         """Start the command as `run`, by whichever keeper has none; never of a copy."""
         at = self._runs.index(0)
         self._runs[at] = run

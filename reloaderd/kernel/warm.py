@@ -1,8 +1,7 @@
 """A keeper's paused copies of the command's Python: begins them, and has runs come of them.
 
-The first is the *zygote*: the command as it is, whose agent imports libraries ahead and then waits.  Asked
-to, it makes a *spare* that waits, too, as our own child, until a run is to be.  What they say to each other
-is in agent/_reloaderd_pause; the zygote says
+The first is the *zygote*: the command as it is, whose agent imports libraries ahead and then waits.  The
+others are *checkpoints*, which runs leave behind (kernel.checkpoints).  The zygote says
 
     b"paused MODULES BYTES"   it waits, and has gone by so much of the order
     b"again"                  it ends, and wants to be begun anew: the order has what is to be left out now
@@ -16,7 +15,6 @@ Facts
   one of them or below one.
 - posix_spawn(3) carries out its file actions in their order.  dup2(2) leaves close-on-exec off where the two
   numbers differ.
-- A message of a SOCK_SEQPACKET socket is whole; an empty one is the end of the other side.
 """
 
 from __future__ import annotations
@@ -29,18 +27,15 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from reloaderd.kernel import proctree
-from reloaderd.kernel.spawn import candidates, interpreted_by, spawn
+from reloaderd.kernel.checkpoints import Checkpoints
+from reloaderd.kernel.copies import Line, Paused, TakeIn
+from reloaderd.kernel.interpreters import unfit, words_of
+from reloaderd.kernel.spawn import spawn
 
 VARIABLE = "RELOADERD_WARM"
 
-PATIENCE = 1.0
-"""Seconds that a start waits for a copy, which takes a few ms: with more than that something is stuck."""
-
 ROUNDS = 8
 """So often a zygote may begin anew without what cannot be imported ahead; two or three are usual."""
-
-LARGEST = 4096
-"""Bytes of what a copy says."""
 
 FIRST = 3
 """SD_LISTEN_FDS_START."""
@@ -51,54 +46,8 @@ Report = Callable[..., None]
 Handed = Sequence[tuple[int, str]]
 
 
-class Copy:
-    """One of our children that waits: its process (0: not known, or gone) and our end of the line to it."""
-
-    def __init__(self, poll: select.poll, pid: int = 0) -> None:
-        self._poll = poll
-        self.pid = pid
-        self.waits = False
-        self._line, self.theirs = _socket.socketpair(_socket.AF_UNIX, _SEQPACKET)
-        poll.register(self._line.fileno(), select.POLLIN)
-
-    def fileno(self) -> int:
-        """Readable when it has something to say, or is gone."""
-        return self._line.fileno()
-
-    def hear(self, seconds: float = 0.0) -> bytes | None:
-        """What it said within that time; empty where it is gone, None where it said nothing."""
-        poll = select.poll()
-        poll.register(self._line.fileno(), select.POLLIN)
-        if not poll.poll(seconds * 1000):
-            return None
-        try:
-            return bytes(self._line.recv(LARGEST))
-        except OSError:
-            return b""
-
-    def say(self, message: bytes, hand: int = -1) -> bool:
-        """Tell it something, and hand it a descriptor; False where it is gone."""
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, hand.to_bytes(4, "little"))] if hand >= 0 else []
-        try:
-            self._line.sendmsg([message], rights)
-        except OSError:
-            return False
-        return True
-
-    def close(self, kill: bool) -> None:
-        """Let go of it, by SIGKILL unless it is a run from now on."""
-        self._poll.unregister(self._line.fileno())
-        self._line.close()
-        self.theirs.close()
-        if kill and self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-
-
-_SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
-
-
 class Warm:
-    """The zygote of one keeper, the one that is to take its place, and the spare."""
+    """The zygote of one keeper, the one that is to take its place, and what runs left behind."""
 
     def __init__(
         self,
@@ -108,7 +57,9 @@ class Warm:
         handed: Handed,
         report: Report,
         poll: select.poll,
+        checkpoints: bool = False,
     ) -> None:
+        """With `checkpoints`, runs leave copies of themselves."""
         self._command = tuple(command)
         self._directory = directory
         self._environ = environ
@@ -117,25 +68,31 @@ class Warm:
         self._poll = poll
         self._order = os.memfd_create("order", os.MFD_CLOEXEC)
         self._address = f"/proc/{os.getpid()}/fd/{self._order}"
-        self._zygote: Copy | None = None
-        self._next: Copy | None = None
-        self._spare: Copy | None = None
+        self._zygote: Paused | None = None
+        self._next: Line | None = None
         self._planned = 0  # bytes of the order that the zygote has gone by
         self._rounds = 0
         self._words: list[str] = []  # what is executed for the command
         self._given: dict[str, str] = {}  # the variables of the latest run
         self._ending: set[int] = set()  # those that we have killed
+        self._checkpoints = Checkpoints(report, poll, self._ending) if checkpoints else None
 
     @property
     def pids(self) -> set[int]:
         """Our children that are no part of a run."""
-        copies = (self._zygote, self._next, self._spare)
-        return self._ending | {one.pid for one in copies if one is not None and one.pid}
+        known = set(self._ending)
+        if self._zygote is not None:
+            known |= self._zygote.pids
+        if self._next is not None and self._next.pid:
+            known.add(self._next.pid)
+        return known if self._checkpoints is None else known | self._checkpoints.pids
 
     def spared(self) -> set[int]:
         """The same, before all of a run is signalled: one that is just being made is waited for."""
-        if self._spare is not None and not self._spare.waits:
-            _greet(self._spare, self._spare.hear(PATIENCE))
+        if self._zygote is not None:
+            self._zygote.settle()
+        if self._checkpoints is not None:
+            self._checkpoints.settle()
         return self.pids
 
     def are_all(self) -> bool:
@@ -151,14 +108,16 @@ class Warm:
 
     def prepare(self) -> None:
         """Have ready what the next start takes, as far as it is not."""
+        if self._checkpoints is not None:
+            self._checkpoints.prepare()
         if proctree.children is not proctree.listed_children:
             self._give_up("/proc does not show the children of a process here")
-        elif why := _unfit(self._command, self._directory, self._environ):
+        elif why := unfit(self._command, self._directory, self._environ):
             self._give_up(why)
         elif self._next is not None:
             pass  # at work
         elif self._zygote is not None and self._order_size() == self._planned:
-            self._fork()
+            self._zygote.fork(self._poll)
         elif self._order_size():
             self._rounds = 0
             self._begin()
@@ -170,23 +129,27 @@ class Warm:
 
     def _begin(self) -> None:
         """Execute the command as one that is to be paused."""
-        copy = self._next = Copy(self._poll)
-        self._words = _words(self._command, self._directory, self._environ)
+        self._next, theirs = Line.pair(self._poll)
+        self._words = words_of(self._command, self._directory, self._environ)
         environ = {**self._environ, **self._given}
         if self._handed:
             names = ":".join(name.replace(":", "_") for _, name in self._handed)
             environ |= {"LISTEN_FDS": str(len(self._handed)), "LISTEN_FDNAMES": names, "LISTEN_PID": "0"}
-        environ[VARIABLE] = f"{self._address} {FIRST + len(self._handed)}"
+        words = [self._address, str(FIRST + len(self._handed))]
+        words += [self._checkpoints.address] if self._checkpoints is not None else []
+        environ[VARIABLE] = " ".join(words)
+        begin = lambda *what: self._execute(theirs, *what)  # noqa: E731
         try:
-            copy.pid = spawn(self._command, self._directory, environ, self._execute)
+            self._next.pid = spawn(self._command, self._directory, environ, begin)
         except OSError as error:
             self._aside(f"{error.filename}: {error.strerror}")
         finally:
-            copy.theirs.close()  # else its end would not be seen
+            theirs.close()  # else its end would not be seen
 
-    def _execute(self, file: str, command: tuple[str, ...], environ: Mapping[str, str]) -> int:
-        assert self._next is not None
-        given = [*(fd for fd, _ in self._handed), self._next.theirs.fileno()]
+    def _execute(
+        self, line: _socket.socket, file: str, command: tuple[str, ...], environ: Mapping[str, str]
+    ) -> int:
+        given = [*(fd for fd, _ in self._handed), line.fileno()]
         high = FIRST + len(given)
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, high) for fd in given]
         try:
@@ -200,74 +163,71 @@ class Warm:
                 setsigdef=_SIGNALS,
             )
         finally:
-            for fd in (*copies,):
+            for fd in copies:
                 os.close(fd)
-
-    def _fork(self) -> None:
-        """Have the zygote make a spare."""
-        if self._spare is None and self._zygote is not None:
-            spare = Copy(self._poll)
-            self._zygote.say(b"fork", spare.theirs.fileno())
-            spare.theirs.close()
-            self._spare = spare
 
     # A start
 
-    def start(self, environ: Mapping[str, str], take_in: Callable[[int], None] = lambda pid: None) -> int:
-        """Have a run come of a copy, with these variables more; 0: it has to be executed.
+    def start(
+        self,
+        environ: Mapping[str, str],
+        take_in: TakeIn = lambda pid: None,
+        checkpoint: int = 0,
+        edited: Sequence[str] = (),
+    ) -> tuple[int, str]:
+        """Have a run come of a copy, with these variables more: its pid, and the file before whose import it
+        goes on, "" for the zygote.  With pid 0 it has to be executed.
 
-        `take_in` is told its pid before it goes on.
+        The run goes on from `checkpoint`, or from one before it; it leaves a copy behind before it imports
+        what is `edited`.  `take_in` is told its pid before it goes on.
         """
         self._given = dict(environ)
-        self._end("_next")  # it would be in the way
-        if self._zygote is None:
-            return 0
-        self._fork()
-        assert self._spare is not None
-        if why := self._go(self._spare, environ, take_in):
-            self.reset()
-            self._report("ZygoteGone", why, False)
-            return 0
-        spare, self._spare = self._spare, None
-        spare.close(kill=False)
-        return spare.pid
+        self._end_next()  # it would be in the way
+        if words_of(self._command, self._directory, self._environ) != self._words:
+            if self._zygote is not None:
+                self._lose(f"{self._command[0]} is another program now")
+            return 0, ""
+        what = self._directory, edited, environ, take_in
+        for number, paused in self._ways(checkpoint):
+            if self._checkpoints is not None:
+                self._checkpoints.drop_after(number)
+            paused.fork(self._poll)
+            pid, why = paused.go(*what)
+            if pid:
+                return pid, paused.before
+            if not number:
+                self._lose(why)
+        return 0, ""
 
-    def _go(self, spare: Copy, environ: Mapping[str, str], take_in: Callable[[int], None]) -> str:
-        """Have the spare be the run; why it is none, if so."""
-        if _words(self._command, self._directory, self._environ) != self._words:
-            return f"{self._command[0]} is another program now"
-        if not spare.waits:
-            _greet(spare, spare.hear(PATIENCE))
-        if not spare.waits:
-            return "it could not be copied in time"
-        take_in(spare.pid)
-        pairs = [os.fsencode(f"{key}={value}") for key, value in environ.items()]
-        said = b"\0".join([b"go", os.fsencode(self._directory), *pairs])
-        answer = spare.hear(PATIENCE) if spare.say(said) else b""
-        if answer == b"going":
-            return ""
-        if answer is None:
-            return "it did not answer in time"
-        return answer.removeprefix(b"stale ").decode("utf-8", "replace") or "the copy has ended"
+    def _ways(self, checkpoint: int) -> list[tuple[int, Paused]]:
+        """What a run may come of, the best first."""
+        zygote = [(0, self._zygote)] if self._zygote is not None else []
+        if self._checkpoints is None:
+            return zygote
+        self._checkpoints.settle()
+        return [*self._checkpoints.up_to(checkpoint), *zygote]
+
+    def _lose(self, why: str) -> None:
+        self.reset()
+        self._report("ZygoteGone", why, False)
 
     # What they say, and their ends
 
     def owns(self, fd: int) -> bool:
         """Whether it is the line to one of them."""
-        copies = (self._zygote, self._next, self._spare)
-        return any(one is not None and one.fileno() == fd for one in copies)
+        zygote = self._zygote is not None and self._zygote.owns(fd)
+        coming = self._next is not None and self._next.fileno() == fd
+        return zygote or coming or (self._checkpoints is not None and self._checkpoints.owns(fd))
 
     def read(self, fd: int) -> None:
         """One of them said something, or is gone."""
-        if self._spare is not None and self._spare.fileno() == fd:
-            said = self._spare.hear()
-            _greet(self._spare, said)
-            if said == b"":
-                self._end("_spare")
-        elif self._zygote is not None and self._zygote.fileno() == fd:
-            self.drop()
-            self._report("ZygoteGone", "the copy has ended", False)
-        elif self._next is not None and (said := self._next.hear()) is not None:
+        if self._zygote is not None and self._zygote.owns(fd):
+            if not self._zygote.read(fd):
+                self._aside("the copy has ended")
+        elif self._next is None or self._next.fileno() != fd:
+            assert self._checkpoints is not None
+            self._checkpoints.read(fd)
+        elif (said := self._next.hear()) is not None:
             self._heard(*said.decode("utf-8", "replace").partition(" ")[::2])
 
     def _heard(self, word: str, rest: str) -> None:
@@ -276,7 +236,7 @@ class Warm:
             self._paused(*map(int, rest.split()))
         elif word == "again" and self._rounds < ROUNDS:
             self._rounds += 1
-            self._end("_next")
+            self._end_next()
             self._begin()
         elif word == "aside":
             self._aside(rest)
@@ -284,12 +244,13 @@ class Warm:
             self._aside("too much cannot be imported ahead of the program" if word else "the copy has ended")
 
     def _paused(self, modules: int, size: int) -> None:
-        copy, self._next = self._next, None
-        self.drop()
-        self._zygote = copy
+        line, self._next = self._next, None
+        assert line is not None
+        self._end_zygote()
+        self._zygote = Paused(line, self._ending)
         self._planned = size
         self._report("ZygoteReady", modules, self._left())
-        self._fork()
+        self._zygote.fork(self._poll)
 
     def _left(self) -> dict[str, str]:
         """What is left to each run, by name, and why."""
@@ -304,13 +265,19 @@ class Warm:
         if pid not in self.pids:
             return False
         if not os.WIFSTOPPED(status):
-            self._ending.discard(pid)
-            for copy in (self._zygote, self._next, self._spare):
-                if copy is not None and copy.pid == pid:
-                    copy.pid = 0
+            self._forget(pid)
         elif self._next is not None and self._next.pid == pid:
             self._aside("a library asks for the terminal when it is imported")
         return True
+
+    def _forget(self, pid: int) -> None:
+        self._ending.discard(pid)
+        if self._zygote is not None:
+            self._zygote.forget(pid)
+        if self._next is not None and self._next.pid == pid:
+            self._next.pid = 0
+        if self._checkpoints is not None:
+            self._checkpoints.ended(pid)
 
     def _aside(self, why: str) -> None:
         self.drop()
@@ -323,47 +290,21 @@ class Warm:
     def reset(self) -> None:
         """Forget all: the next run is to be executed, and to tell anew what it imports."""
         self.drop()
+        if self._checkpoints is not None:
+            self._checkpoints.drop_after(0)
         os.ftruncate(self._order, 0)
 
     def drop(self) -> None:
-        """Have no copies any more."""
-        for name in ("_spare", "_next", "_zygote"):
-            self._end(name)
+        """Have no zygote any more."""
+        self._end_next()
+        self._end_zygote()
 
-    def _end(self, name: str) -> None:
-        copy: Copy | None = getattr(self, name)
-        if copy is not None:
-            setattr(self, name, None)
-            copy.close(kill=True)
-            self._ending.update({copy.pid} if copy.pid else ())
+    def _end_next(self) -> None:
+        if self._next is not None:
+            Paused(self._next, self._ending).close()
+            self._next = None
 
-
-def _greet(spare: Copy, said: bytes | None) -> None:
-    """The spare is ready, and our child by now."""
-    if said is not None and said.startswith(b"ready "):
-        spare.pid, spare.waits = int(said[6:]), True
-
-
-def _words(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> list[str]:
-    """What is executed for a command: that of the `#!` line of a script, else the file with its arguments."""
-    file = next(iter(candidates(command[0], environ.get("PATH"))), command[0])
-    return interpreted_by(os.path.join(directory, file)) or [file, *command[1:]]
-
-
-def _unfit(command: Sequence[str], directory: str, environ: Mapping[str, str]) -> str:
-    """Why this command is none whose interpreter can be copied; empty where it may be one."""
-    if "RELOADERD_AGENT" not in environ or "PYTHONPATH" not in environ:
-        return "what the command imports is not followed"
-    words = _words(command, directory, environ)
-    if os.path.basename(words[0]) == "env":
-        words = [word for word in words[1:] if "=" not in word and word != "-S"] or [""]
-    name = os.path.basename(words[0])
-    if not name.startswith("python"):
-        return f"{command[0]} is run by {name}, and not by Python itself"
-    for word in words[1:]:
-        letters = word[1:].partition("c")[0].partition("m")[0]
-        if not word.startswith("-") or set("EIS") & set(letters):
-            return f"python {word} leaves out what would pause it" if word.startswith("-") else ""
-        if letters != word[1:]:
-            break
-    return ""
+    def _end_zygote(self) -> None:
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
