@@ -51,6 +51,7 @@ class Wording:
             "armed": _armed,
             "waiting": _waiting,
             "warm": self._warm,
+            "checkpoint": self._checkpoint,
             "held": self._held,
             "configured": self._configured,
             "warning": lambda fields: f"warning: {fields.get('text')}",
@@ -73,7 +74,8 @@ class Wording:
 
         That is the end of a run that was told to stop, `killed` where no signal came before it
         (`--stop-timeout 0`), `restarted` where `started` had its `ms` already, a configuration file
-        that was read again and changes nothing, and copies for warm restarts after the first.
+        that was read again and changes nothing, copies for warm restarts after the first, and those that runs
+        leave.
         """
         run = fields.get("run")
         if event == "started":
@@ -85,6 +87,8 @@ class Wording:
         if event == "warm" and "modules" in fields:
             known, self._copied = self._copied, {*self._copied, service}
             return service in known
+        if event == "checkpoint":
+            return "reason" not in fields
         if event == "configured":
             return not any(fields.get(key) for key in CONFIGURED)
         told = self._stopped.get(service) == run
@@ -156,6 +160,12 @@ class Wording:
         )
         more = f"; left to it: {listed(left, len(left), SHOWN)}" if left else ""
         return f"warm: {modules} imported ahead of the next start{more}"
+
+    def _checkpoint(self, fields: Fields) -> str:
+        before = self._path(fields.get("before"))
+        if "reason" in fields:
+            return f"no copy from before {before} is imported: {fields['reason']}"
+        return f"left a copy from before {before} is imported"
 
     def block(self, event: str, fields: Fields) -> list[str]:
         """The lines that follow the sentence."""

@@ -162,6 +162,8 @@ def _story(run: Fields, short: Shortener) -> Iterator[str]:
         more = run["count"] - min(len(changes), SHOWN)
         if more > 0:
             yield f"  and {more} more"
+    if run["checkpoint"]:
+        yield f"went on from before {short.path(run['checkpoint'])} was imported"
     took = _took(run)
     end = _fate(run)
     if run["failed"]:

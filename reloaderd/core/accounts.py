@@ -110,6 +110,7 @@ def account_of_run(service: str, run: Run, before: Run | None, clock: Clock) -> 
         "time": clock.time(run.launched),
         "started": clock.maybe(run.started),
         "pid": run.pid or None,
+        "checkpoint": run.checkpoint or None,
         "all_ms": run.ms,
         "stop_ms": stop,
         "start_ms": _ms(run.launched, run.started),

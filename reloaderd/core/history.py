@@ -25,7 +25,7 @@ class Run:
 
     __slots__ = (
         *("run", "cause", "by", "origin", "launched", "started", "pid", "ms"),
-        *("told", "told_at", "killed", "ended", "status", "signal", "gone", "failed"),
+        *("told", "told_at", "killed", "ended", "status", "signal", "gone", "failed", "checkpoint"),
     )
 
     def __init__(self, run: int, origin: Origin, now: float) -> None:
@@ -36,6 +36,7 @@ class Run:
         self.launched = now
         self.started: float | None = None
         self.pid = 0
+        self.checkpoint = ""  # the file before which the copy was made that it went on from
         self.ms: float | None = None  # from the change to the start
         self.told = ""  # the signal that asked it to end
         self.told_at: float | None = None
@@ -117,6 +118,7 @@ class History:
         match report.event:
             case "started":
                 run.started, run.pid, run.ms = now, fields["pid"], fields.get("ms")
+                run.checkpoint = fields.get("checkpoint", "")
             case "stopping":
                 run.told, run.told_at = fields["signal"], now
             case "killed":

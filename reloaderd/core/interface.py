@@ -67,6 +67,10 @@ type Run (
   started: ?float,
   pid: ?int,
 
+  # With --checkpoints: the file before whose import the copy was made that it went on from.  Nothing that
+  # changed had been read by then.
+  checkpoint: ?string,
+
   # From the first change to the start; of that, the end of the run before, and the start itself.
   all_ms: ?float,
   stop_ms: ?float,

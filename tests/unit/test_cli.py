@@ -221,6 +221,11 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--confg x -- ls", "unknown option --confg", "--config"),
         ("--exact --no-modules -- ls", "--exact and --no-modules contradict each other", "leave one"),
         ("--warm --no-modules -- ls", "--warm and --no-modules contradict each other", "leave one"),
+        (
+            "--checkpoints --no-modules -- ls",
+            "--checkpoints and --no-modules contradict",
+            "leave one",
+        ),
         ("--ig x -- ls", "unknown option --ig", ""),
         ("-n -- ls", "-n/--name needs a value", ""),
         ("--ignore -x -- ls", "-i/--ignore needs a value", "--ignore=-"),

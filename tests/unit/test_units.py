@@ -31,7 +31,7 @@ SERVICE = [
 WHOLE = ["--clear", "-v", "-v", "--color", "never", "--log-format", "json"]
 WHOLE += ["--backend", "poll", "--poll-interval", "500ms"]
 
-OTHERS = ["--exact", "--warm", "--shell", "--quiet", "--debounce=auto"]
+OTHERS = ["--exact", "--warm", "--checkpoints", "--shell", "--quiet", "--debounce=auto"]
 
 ELSEWHERE = {"--config", "--name", "--dry-run", "--help"}
 """Options that no service can have."""
