@@ -37,7 +37,7 @@ class Plan:
                 if native and is_native(rest):
                     self.left.setdefault(name, "the program sets a variable before that it may look at")
             elif kind == "!":
-                self.left[name] = rest
+                self.left.setdefault(name, rest)
             elif kind == "-":
                 self.own.add(name)
             elif kind == "~":
