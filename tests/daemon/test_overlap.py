@@ -152,8 +152,8 @@ def test_gunicorn_is_ready_when_a_worker_is(place: Place, watch: Watch) -> None:
 
 def test_a_change_while_one_comes_starts_the_next(place: Place, watch: Watch) -> None:
     daemon, port = serve(place, watch)
-    edits.write(place.tree / "web.py", "import time; time.sleep(999)\n")
-    daemon.wait_event("started", run=2)
+    edits.write(place.tree / "web.py", "import time; print('comes', flush=True); time.sleep(999)\n")
+    daemon.wait(lambda: b"comes" in daemon.stdout.read_bytes(), "a run that has read what was edited first")
     edits.write(place.tree / "web.py", HTTP.replace("hello", "again"))
     daemon.wait_event("ended", run=2)
     daemon.wait_event("restarted", run=3)
