@@ -254,9 +254,9 @@ class Ahead:
             self.traces.forgive = True
 
     def blame(self, names: "Iterable[str]", reason: str) -> None:
-        """Leave these modules to the program."""
+        """Leave these modules to the program, as far as they are not: a reason once given stays."""
         for name in names:
-            if name in self.plan.modules:
+            if name in self.plan.modules and not self.is_left(name):
                 self.blamed.setdefault(name, reason)
 
     # What the interpreter tells of

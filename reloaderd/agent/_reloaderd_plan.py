@@ -1,6 +1,7 @@
 """What is to be imported ahead of a run, and whether that which was is still what a run would import.
 
-The plan is what the runs told (_reloaderd_order), with a line `!name<TAB>why` for what was left to them.
+The plan is what the runs told (_reloaderd_order), with a line `!name<TAB>why` for what was left to them,
+and a line `?` where it takes a witness to say whether something has to be.
 """
 
 import sys
@@ -29,6 +30,7 @@ class Plan:
         self.own: dict[str, str] = {}  # with their files
         self.directories: set[str] = set()
         self.variables: set[str] = set()
+        self.doubted = False
         native = False
         for line in fsdecode(data).split("\n"):
             kind, (name, _, rest) = line[:1], line[1:].partition("\t")
@@ -37,7 +39,7 @@ class Plan:
                 if native and is_native(rest):
                     self.left.setdefault(name, "the program sets a variable before that it may look at")
             elif kind == "!":
-                self.left[name] = rest
+                self.left.setdefault(name, rest)
             elif kind == "-":
                 self.own[name] = rest
             elif kind == "~":
@@ -47,6 +49,8 @@ class Plan:
             elif kind == "=":
                 self.variables.add(name)
                 native = native or name.startswith(NATIVE)
+            elif kind == "?":
+                self.doubted = True
 
     def holds(self, name: str) -> bool:
         """Whether the program would find a module of that name among what is no library."""

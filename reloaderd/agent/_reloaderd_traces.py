@@ -38,6 +38,7 @@ class Traces:
         self.ahead = ahead
         self.channel = channel
         self.began = time(), monotonic()
+        self.doubts: list[tuple[str, str, Any, str]] = []  # what may be of this process, or so by chance
 
     def begin(self) -> None:
         """Take what there is now for what there should be."""
@@ -147,10 +148,20 @@ class Traces:
             ahead.blame(ahead.threaded, _THREADS)
         for name in [name for name in ahead.plan.modules if name in sys.modules]:
             for key, value in list(names_of(sys.modules[name]).items()):
+                if type(key) is not str or name in ahead.blamed:
+                    continue
                 if type(value) is int and value == ahead.process:
-                    ahead.blame([name], f"{key} is the number of the process")
+                    self.doubts.append((name, key, value, "the number of the process"))
                 elif type(value) is float and SET_ANEW.get(name) != key and self.is_now(value):
-                    ahead.blame([name], f"{key} is the time of its import")
+                    self.doubts.append((name, key, value, "the time of its import"))
+
+    def settle(self, witness: "Any") -> None:
+        """Blame the modules that do remember something of this process: `witness` knows what another has."""
+        values = witness.ask([(name, key) for name, key, _, _ in self.doubts]) if self.doubts else []
+        for at, (name, key, value, what) in enumerate(self.doubts):
+            if value != values[at]:
+                self.ahead.blame([name], f"{key} is {what}")
+        self.doubts.clear()
 
     def is_now(self, value: float) -> bool:
         """Whether it is a time since the imports began, by either clock."""

@@ -17,6 +17,7 @@ from _reloaderd_fresh import Fresh  # type: ignore[import-not-found]
 from _reloaderd_order import Order, append, content, is_native  # type: ignore[import-not-found]
 from _reloaderd_pause import Pause, resume  # type: ignore[import-not-found]
 from _reloaderd_plan import Plan  # type: ignore[import-not-found]
+from _reloaderd_witness import Witness  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | No
         _exit(1)
     try:
         plan = Plan(path)
+        witness = Witness(number) if plan.doubted else None
         trouble = _unfit() or _customize(agent.places)
         if trouble:
             pause.say(f"aside {trouble}")
@@ -43,8 +45,9 @@ def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | No
         fresh = Fresh(agent.places)
         ahead = Ahead(plan, agent, number, _target(), fresh)
         ahead.run()
-        if ahead.blamed:
-            append(path, [f"!{name}\t{why}" for name, why in ahead.blamed.items()])
+        findings = _findings(ahead, witness)
+        if findings:
+            append(path, findings)
             pause.say("again")
             _exit(0)
         ahead.stamps.settle(ahead.files, ahead.missing)
@@ -62,6 +65,15 @@ def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | No
     if checkpoints is not None:
         checkpoints.begin(edited)
     return order
+
+
+def _findings(ahead: Ahead, witness: "Witness | None") -> "list[str]":
+    """What the next attempt has to go by; nothing if this one was the last."""
+    if witness is not None:
+        ahead.traces.settle(witness)
+        witness.dismiss()
+    lines = [f"!{name}\t{why}" for name, why in ahead.blamed.items()]
+    return [*lines, "?"] if ahead.traces.doubts else lines
 
 
 def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:

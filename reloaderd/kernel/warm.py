@@ -255,7 +255,8 @@ class Warm:
     def _left(self) -> dict[str, str]:
         """What is left to each run, by name, and why."""
         lines = os.pread(self._order, self._planned, 0).decode("utf-8", "replace").split("\n")
-        return dict(line[1:].split("\t", 1) for line in lines if line[:1] == "!" and "\t" in line)
+        told = [line[1:].split("\t", 1) for line in lines if line[:1] == "!" and "\t" in line]
+        return dict(reversed(told))  # the first reason is the one
 
     def ended(self, pid: int, status: int) -> bool:
         """A child of ours ended or stopped: whether it is none of a run.

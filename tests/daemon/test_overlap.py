@@ -30,6 +30,16 @@ def answers(port: int) -> bytes:
         return repr(error).encode()
 
 
+def go(place: Place) -> Path:
+    return place.outside / "go"
+
+
+def waiting(place: Place) -> str:
+    """A line of a program that waits there until there is `go`."""
+    there = f"os.path.exists({str(go(place))!r})"
+    return f"import os, time; [time.sleep(0.01) for _ in iter(lambda: {there}, True)]\n"
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_nobody_notices_a_restart(name: str, place: Place, watch: Watch) -> None:
     files, command = SERVERS[name]
@@ -119,7 +129,7 @@ def test_one_that_does_not_get_ready_leaves_the_old_one(
 
 def test_what_the_old_one_has_loaded_counts_while_it_goes_on(place: Place, watch: Watch) -> None:
     """Also what it loads then, and though the runs that failed have not loaded it."""
-    later = "import threading, time\ndef load():\n    time.sleep(2)\n    import later\n"
+    later = f"import threading\ndef load():\n    {waiting(place)}    import later\n"
     build(place.outside, {"first.py": later + "threading.Thread(target=load).start()\n", "later.py": ""})
     build(place.tree, {"web.py": "import first\n" + HTTP})
     port = free_port()
@@ -132,6 +142,7 @@ def test_what_the_old_one_has_loaded_counts_while_it_goes_on(place: Place, watch
         daemon.wait_event("held", run=number)
     edits.write(place.outside / "first.py", later)
     daemon.wait_event("held", run=4)
+    go(place).touch()
     daemon.wait_event("armed", run=4, modules=2)  # the one that serves has imported it
     edits.write(place.outside / "later.py", "1\n")
     daemon.wait_event("held", run=5)
@@ -152,8 +163,8 @@ def test_gunicorn_is_ready_when_a_worker_is(place: Place, watch: Watch) -> None:
 
 def test_a_change_while_one_comes_starts_the_next(place: Place, watch: Watch) -> None:
     daemon, port = serve(place, watch)
-    edits.write(place.tree / "web.py", "import time; time.sleep(999)\n")
-    daemon.wait_event("started", run=2)
+    edits.write(place.tree / "web.py", "import time; print('comes', flush=True); time.sleep(999)\n")
+    daemon.wait(lambda: b"comes" in daemon.stdout.read_bytes(), "a run that has read what was edited first")
     edits.write(place.tree / "web.py", HTTP.replace("hello", "again"))
     daemon.wait_event("ended", run=2)
     daemon.wait_event("restarted", run=3)
@@ -196,10 +207,11 @@ def test_without_notify_there_is_no_such_variable(place: Place, watch: Watch) ->
 
 def test_when_the_old_one_ends_the_new_one_is_the_only_one(place: Place, watch: Watch) -> None:
     daemon, port = serve(place, watch)
-    edits.write(place.tree / "web.py", "import time; time.sleep(1)\n" + HTTP)
+    edits.write(place.tree / "web.py", waiting(place) + HTTP)
     daemon.wait_event("started", run=2)
     os.kill(daemon.named("started")[0]["pid"], signal.SIGKILL)
     daemon.wait_event("ended", run=1)
+    go(place).touch()
     daemon.wait(lambda: b"hello" in answers(port), "the new one")
     edits.write(place.tree / "part.py")
     daemon.wait_event("restarted", run=3)

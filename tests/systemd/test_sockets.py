@@ -51,14 +51,14 @@ while not os.path.exists("enough"):
             answer = b""
             while piece := one.recv(65536):
                 answer += piece
-            count += 1
-            body = answer.rpartition(b"\\r\\n\\r\\n")[2].decode()
-            if body not in served[-1:]:
-                served.append(body)
+            body = answer.partition(b"\\r\\n\\r\\n")[2].decode()
+            if body:  # else it was accepted by a run that ended before it answered
+                count += 1
+                served += [body] if body not in served[-1:] else []
     except ConnectionRefusedError as error:
         faults.append(repr(error))
     except OSError:
-        pass  # accepted by a run that ended meanwhile
+        pass  # the same, if something of what was asked had not been read by then
     time.sleep(0.005)
 print(json.dumps({"served": served, "faults": faults, "count": count}))
 """

@@ -103,7 +103,7 @@ SIBLINGS = {
 """The others that build on one another, each on purpose: the rest know nothing of each other."""
 
 OF_EVERY_PYTHON = {
-    *("os", "posix", "sys", "time"),
+    *("marshal", "os", "posix", "sys", "time"),
     *("_json", "_signal", "_socket", "gc"),
 }
 """What the agent may import: it is loaded by then in every Python, but for the last two, which are in C."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ BESIDES = {
     "epoll": ("import select\nE = select.epoll()", "it keeps a file or a socket open"),
     "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it opens a socket"),
     "output": ("print('hello from lib')", "it prints something"),
-    "errors": ("import sys\nsys.stderr.write('hello')", "it prints something"),
+    "errors": ("import sys\nsys.stderr.write('hello\\n')", "it prints something"),
     "bytes": ("import sys\nsys.stdout.buffer.write(b'hello')", "it prints something"),
     "handler": ("import signal\nsignal.signal(signal.SIGUSR1, print)", "it handles signals"),
     "umask": ("import os\nos.umask(0o77)", "it changes the umask"),
@@ -81,9 +83,12 @@ def test_a_library_that_leaves_something_is_left_to_the_run(twice: Twice, kind: 
     ready = twice.wait_ready()
     assert reason in ready["left"]["lib"], ready
     assert "plain" not in ready["left"] and "json" not in ready["left"]
-    noise = len(twice.daemon.noise), (twice.daemon.stdout.read_bytes())
-    assert twice.said(twice.again()) == cold
-    said = noise[1].count(b"hello"), twice.daemon.stdout.read_bytes().count(b"hello")
+    twice.ended(1)  # what it has written is seen by then
+    before = twice.daemon.stdout.read_bytes()
+    run = twice.again()
+    assert twice.said(run) == cold
+    twice.ended(run)
+    said = before.count(b"hello"), twice.daemon.stdout.read_bytes().count(b"hello")
     assert said in ((0, 0), (1, 2))
 
 
@@ -97,6 +102,39 @@ def test_a_library_that_goes_on_without_what_is_left_is_left_too(twice: Twice) -
     )
     cold, warm = twice.both({"app.py": APP})
     assert cold == warm and warm["result"] == "with"
+
+
+def test_the_first_reason_stays(twice: Twice) -> None:
+    """Who imports what is left already is left too, and the reason of the first is what it was."""
+    twice.libraries(**{"starts.py": THREAD, "lib.py": "import starts", "plain.py": ""})
+    twice.start({"app.py": "import starts\n" + APP})
+    assert twice.wait_ready()["left"] == {"starts": "it starts a thread", "lib": "it imports starts"}
+
+
+CONSTANTS = """
+globals().update((f"N{{at}}", ({pid} + at) % {most}) for at in range(20000))
+globals().update((f"T{{at}}", {time} + at / 100) for at in range(20000))
+"""
+"""Numbers of the processes to come and times to come, the same whichever process imports them."""
+
+
+def test_a_constant_may_be_the_number_of_the_process_or_the_time(twice: Twice) -> None:
+    """As errno and fcntl have them, and processes in containers."""
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    source = CONSTANTS.format(pid=os.getpid(), most=most, time=time.time())
+    twice.libraries(**{"lib.py": source, "plain.py": "from lib import *"})
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm
+    assert twice.daemon.named("warm")[0]["left"] == {}
+
+
+@pytest.mark.parametrize("source", ["from keeps import HERE\nPID = HERE.pid", "import os\nPID = os.getpid()"])
+def test_a_number_of_the_process_is_told_from_constants(twice: Twice, source: str) -> None:
+    constants = CONSTANTS.format(pid=os.getpid(), most=1 << 22, time=time.time())
+    keeps = "import os\nclass HERE:\n    pid = os.getpid()"
+    twice.libraries(**{"keeps.py": keeps, "lib.py": constants + source, "plain.py": ""})
+    twice.start({"app.py": APP})
+    assert twice.wait_ready()["left"] == {"lib": "PID is the number of the process"}
 
 
 def test_a_variable_that_the_program_sets_is_seen_by_libraries(twice: Twice) -> None:
