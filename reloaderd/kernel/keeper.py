@@ -170,6 +170,7 @@ class Keeper:
             self._warm = Warm(*run, self._report, self._poll)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
+        self._number = 0  # that of the latest run
         self._child = 0  # the child's pid until it was reaped
         self._group = 0  # its process group
         self._killing = False
@@ -239,7 +240,8 @@ class Keeper:
         self._began(run, pid, False)
 
     def _began(self, run: int, pid: int, warm: bool) -> None:
-        self._run, self._child, self._group = run, pid, pid
+        self._run = self._number = run
+        self._child = self._group = pid
         self._killing = self._ending = False
         self._report("ChildStarted", run, pid, warm)
 
@@ -259,6 +261,7 @@ class Keeper:
         """A copy said something, and may be known from now on as one that is not the run's."""
         if self._warm is not None and self._warm.owns(fd):
             self._warm.read(fd)
+            self._settle()
             self._reap()
         else:
             self._read_cgroup()
@@ -266,8 +269,13 @@ class Keeper:
     def _take_in(self, run: int, copy: int) -> None:
         """A copy is to be this run, if nothing is against that."""
         if self._cgroup is not None:
-            self._cgroup.make(run, self._poll)
-            self._cgroup.adopt(copy)
+            self._cgroup.enter(run, copy, self._poll)
+
+    def _settle(self) -> None:
+        """Do for a copy that waits what takes long, while nobody waits for a run."""
+        copy = self._warm.waiting if self._warm is not None else 0
+        if copy and self._cgroup is not None:
+            self._cgroup.settle(self._number + 1, copy)
 
     @property
     def _spared(self) -> set[int]:
@@ -336,6 +344,8 @@ class Keeper:
                 gone = self._warm is not None and self._warm.are_all() and not self._populated()
                 break
             if self._warm is not None and self._warm.ended(pid, status):
+                if self._cgroup is not None and not os.WIFSTOPPED(status):
+                    self._cgroup.release(pid)
                 continue
             if pid == self._child and os.WIFSTOPPED(status):
                 self._report("ChildStopped", self._run, os.WSTOPSIG(status))

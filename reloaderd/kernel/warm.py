@@ -132,6 +132,11 @@ class Warm:
         copies = (self._zygote, self._next, self._spare)
         return self._ending | {one.pid for one in copies if one is not None and one.pid}
 
+    @property
+    def waiting(self) -> int:
+        """The copy that will be the next run, once it waits; else 0."""
+        return self._spare.pid if self._spare is not None and self._spare.waits else 0
+
     def spared(self) -> set[int]:
         """The same, before all of a run is signalled: one that is just being made is waited for."""
         if self._spare is not None and not self._spare.waits:
