@@ -164,13 +164,16 @@ class Keeper:
         self._poll = select.poll()
         self._warm: Warm | None = None
         if kept.warm:
+            from reloaderd.kernel.pages import Habits
             from reloaderd.kernel.warm import Warm
 
+            self._habits = Habits()
             run = kept.command, kept.directory, kept.environ, kept.handed
             self._warm = Warm(*run, self._report, self._poll)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._number = 0  # that of the latest run
+        self._settled = 0  # the copy that was made ready last
         self._child = 0  # the child's pid until it was reaped
         self._group = 0  # its process group
         self._killing = False
@@ -273,9 +276,12 @@ class Keeper:
 
     def _settle(self) -> None:
         """Do for a copy that waits what takes long, while nobody waits for a run."""
-        copy = self._warm.waiting if self._warm is not None else 0
-        if copy and self._cgroup is not None:
-            self._cgroup.settle(self._number + 1, copy)
+        zygote, copy = self._warm.waiting if self._warm is not None else (0, 0)
+        if copy and copy != self._settled:
+            self._settled = copy
+            self._habits.give(zygote, copy, self._child)
+            if self._cgroup is not None:
+                self._cgroup.settle(self._number + 1, copy)
 
     @property
     def _spared(self) -> set[int]:

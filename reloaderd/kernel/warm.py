@@ -133,9 +133,11 @@ class Warm:
         return self._ending | {one.pid for one in copies if one is not None and one.pid}
 
     @property
-    def waiting(self) -> int:
-        """The copy that will be the next run, once it waits; else 0."""
-        return self._spare.pid if self._spare is not None and self._spare.waits else 0
+    def waiting(self) -> tuple[int, int]:
+        """The zygote, and its copy that will be the next run, once that waits; else zeros."""
+        if self._zygote is None or self._spare is None or not self._spare.waits:
+            return 0, 0
+        return self._zygote.pid, self._spare.pid
 
     def spared(self) -> set[int]:
         """The same, before all of a run is signalled: one that is just being made is waited for."""
