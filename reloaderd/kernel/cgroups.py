@@ -11,8 +11,9 @@ Facts (cgroups(7), and the kernel's admin-guide/cgroup-v2)
   adopted it.  "populated 0" in cgroup.events says that nothing that lives is; poll(2) tells of each change
   by POLLPRI, until the file is read again.
 - A process may be moved to where both that cgroup.procs and the one of the nearest common ancestor may be
-  written.  Moving one waits for a grace period of RCU: 14 to 25 ms.  clone3(2) with CLONE_INTO_CGROUP (Linux
-  5.7) makes it there, at no cost; filters of system calls may forbid it.
+  written.  Moving one waits for a grace period of RCU, 14 to 25 ms: what is not ours to fork is moved while
+  nobody waits.  clone3(2) with CLONE_INTO_CGROUP (Linux 5.7) makes it there, at no cost; filters of system
+  calls may forbid it.
 - A cgroup can be removed when nothing that lives is in it and there is none below it.  Where no controller is
   on for those below, one may have processes and cgroups.
 - SYSTEMD_EXEC_PID is the process that systemd executed, and so tells a service from what it starts.
@@ -34,6 +35,9 @@ PATIENCE = 2.0
 
 ASKING = 2.0
 """Seconds that the manager of the user may take to answer: it takes 20 ms."""
+
+NAMES = 10
+"""A run whose number is the name of others by now has one of so many."""
 
 _OF_A_USER = re.compile(r".*/user@[0-9]+\.service/.*\.service")
 _UNIT = re.compile(r".*\.(service|scope|slice|socket|mount|swap)")
@@ -111,12 +115,18 @@ def clear(base: str, service: str = "") -> None:
     """
     with suppress(OSError):
         for name in os.listdir(base):
-            if name.startswith(_prefix(service)):
+            if _is_of(name, service):
                 _clear(f"{base}/{name}")
 
 
-def _prefix(service: str) -> str:
-    return f"run-{service.replace('/', '_')}-" if service else "run-"
+def _is_of(name: str, service: str) -> bool:
+    """Whether it is the name of one of a service's, or of any; that of `a-b` is none of `a`."""
+    start = f"run-{re.escape(_named(service))}-" if service else "run-.*-"
+    return re.fullmatch(rf"{start}[0-9]+(\.[0-9]+)?", name) is not None
+
+
+def _named(service: str) -> str:
+    return service.replace("/", "_")
 
 
 def _clear(path: str) -> None:
@@ -161,17 +171,44 @@ def _remove(path: str) -> None:
             os.rmdir(directory)
 
 
+class _Made:
+    """One of them.  Raises OSError where it cannot be had."""
+
+    def __init__(self, path: str) -> None:
+        os.mkdir(path)
+        self.path = path
+        self.directory = self.events = -1
+        try:
+            self.directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            self.events = os.open(f"{path}/cgroup.events", os.O_RDONLY)
+        except OSError:
+            self.close()
+            raise
+
+    def take(self, pid: int) -> None:
+        """Move a process of ours into it; 0 is this one."""
+        _write(f"{self.path}/cgroup.procs", str(pid).encode())
+
+    def close(self) -> None:
+        """It is used no more; it goes once it is empty."""
+        for fd in (self.directory, self.events):
+            if fd >= 0:
+                os.close(fd)
+        self.directory = self.events = -1
+        _remove(self.path)
+
+
 class Cgroup:
-    """That of the present run of a service, below `base`."""
+    """That of the present run of a service, below `base`, and those of copies that wait to be a run."""
 
     def __init__(self, base: str, service: str) -> None:
         """What was left by a keeper that was killed is cleared away."""
         self._base = base
         self._service = service
-        self._path = ""
-        self._directory = -1
-        self._events = -1
+        self._run: _Made | None = None
         self._poll: select.poll | None = None
+        self._copies: dict[int, _Made] = {}  # by the pid of each
+        self._left: list[str] = []  # what was not empty yet
         clear(base, service)
 
     def make(self, run: int, poll: select.poll) -> None:
@@ -179,61 +216,88 @@ class Cgroup:
 
         Without one, where that fails, it goes as it would without a manager.
         """
-        self._path = f"{self._base}/{_prefix(self._service)}{run}"
-        try:
-            os.mkdir(self._path)
-            self._directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-            self._events = os.open(f"{self._path}/cgroup.events", os.O_RDONLY)
-            poll.register(self._events, select.POLLPRI)
+        self._use(self._make(run), poll)
+
+    def _make(self, run: int) -> _Made | None:
+        path = f"{self._base}/run-{_named(self._service)}-{run}"
+        for name in (path, *(f"{path}.{number}" for number in range(1, NAMES))):
+            try:
+                return _Made(name)
+            except FileExistsError:  # that of a copy, or something of it is left
+                continue
+            except OSError:
+                break
+        return None
+
+    def _use(self, made: _Made | None, poll: select.poll) -> None:
+        self._run = made
+        if made is not None:
+            poll.register(made.events, select.POLLPRI)
             self._poll = poll
-        except OSError:
-            self.remove()
 
     def fork(self) -> int:
         """As fork(2), into it."""
-        if self._directory < 0:
+        if self._run is None:
             return os.fork()
         try:
-            return libc.fork_into(self._directory)
+            return libc.fork_into(self._run.directory)
         except OSError:
             pid = os.fork()
             if pid == 0:
-                _write(f"{self._path}/cgroup.procs", b"0")
+                self._run.take(0)
             return pid
 
-    def adopt(self, pid: int) -> None:
-        """Move a process of ours into it."""
-        if self._directory >= 0:
-            _write(f"{self._path}/cgroup.procs", str(pid).encode())
+    def settle(self, run: int, copy: int) -> None:
+        """Move a process that waits to be this run, or one after it, into one of its own, ahead of time."""
+        if copy not in self._copies and (made := self._make(run)) is not None:
+            made.take(copy)
+            self._copies[copy] = made
 
-    def release(self, pid: int) -> None:
+    def enter(self, run: int, copy: int, poll: select.poll) -> None:
+        """Such a process is this run from now on, whether it was settled or not."""
+        made = self._copies.pop(copy, None)
+        if made is None and (made := self._make(run)) is not None:
+            made.take(copy)
+        self._use(made, poll)
+
+    def release(self, copy: int) -> None:
+        """Such a process is gone, and was no run."""
+        if (made := self._copies.pop(copy, None)) is not None:
+            self._close(made)
+
+    def expel(self, pid: int) -> None:
         """Move a process of the run to where we are ourselves: it is none of it any more."""
-        if self._directory >= 0:
+        if self._run is not None:
             with suppress(OSError, ValueError):
                 _write(f"{_directory('/proc/self')}/cgroup.procs", str(pid).encode())
 
     def populated(self) -> bool:
         """Whether something that lives is in it."""
-        return self._events >= 0 and _populated(self._events)
+        return self._run is not None and _populated(self._run.events)
 
     def kill(self) -> bool:
         """Kill all that is in it; False where nothing is, or it cannot be done so."""
-        return self.populated() and _write(f"{self._path}/cgroup.kill", b"1")
+        made = self._run
+        return made is not None and self.populated() and _write(f"{made.path}/cgroup.kill", b"1")
 
     def remove(self) -> None:
         """The run is over."""
-        if self._poll is not None:
-            self._poll.unregister(self._events)
-            self._poll = None
-        for fd in (self._directory, self._events):
-            if fd >= 0:
-                os.close(fd)
-        self._directory = self._events = -1
-        if self._path:
-            _remove(self._path)
-        self._path = ""
+        made, self._run = self._run, None
+        if made is not None:
+            if self._poll is not None:
+                self._poll.unregister(made.events)
+            self._close(made)
+        self._poll = None
+
+    def _close(self, made: _Made) -> None:
+        made.close()
+        for path in [path for path in self._left if os.path.isdir(path)]:
+            _remove(path)
+        self._left = [path for path in (*self._left, made.path) if os.path.isdir(path)]
 
     def leave_nothing(self) -> None:
         """Kill and remove all of the service's."""
         self.remove()
+        for copy in list(self._copies):
+            self.release(copy)
         clear(self._base, self._service)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import _socket
 import os
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from reloaderd.kernel.copies import PATIENCE, Line, Paused
 
@@ -58,9 +58,13 @@ class Checkpoints:
         known = {line.pid for line in self._coming.values() if line.pid}
         return known.union(*(one.pids for one in self._kept.values()))
 
-    def up_to(self, number: int) -> Iterable[tuple[int, Paused]]:
+    def all(self) -> list[tuple[int, Paused]]:
+        """Those that are kept, the latest first."""
+        return sorted(self._kept.items(), reverse=True)
+
+    def up_to(self, number: int) -> list[tuple[int, Paused]]:
         """Those from which a run may go on that may go on from this one: the latest first."""
-        return [(one, self._kept[one]) for one in sorted(self._kept, reverse=True) if one <= number]
+        return [(one, paused) for one, paused in self.all() if one <= number]
 
     def owns(self, fd: int) -> bool:
         """Whether it is a matter of this."""

@@ -42,6 +42,7 @@ from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
 
 if TYPE_CHECKING:
     from reloaderd.kernel.cgroups import Cgroup
+    from reloaderd.kernel.pages import Habits
     from reloaderd.kernel.warm import Warm
 
 _FAULTS = frozenset(
@@ -167,12 +168,17 @@ class Keeper:
         self._poll = select.poll()
         self._warm: Warm | None = None
         if kept.warm:
+            from reloaderd.kernel.pages import Habits
             from reloaderd.kernel.warm import Warm
 
+            self._make_habits = Habits
             run = kept.command, kept.directory, kept.environ, kept.handed
             self._warm = Warm(*run, self._tell_of_copies, self._poll, kept.checkpoints)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
+        self._number = 0  # that of the latest run
+        self._settled: dict[int, int] = {}  # the spares that were made ready, with what they are copies of
+        self._habits: dict[int, Habits] = {}
         self._child = 0  # the child's pid until it was reaped
         self._group = 0  # its process group
         self._killing = False
@@ -242,7 +248,8 @@ class Keeper:
         self._began(run, pid, False, "")
 
     def _began(self, run: int, pid: int, warm: bool, checkpoint: str) -> None:
-        self._run, self._child, self._group = run, pid, pid
+        self._run = self._number = run
+        self._child = self._group = pid
         self._killing = self._ending = False
         self._report("ChildStarted", run, pid, warm, checkpoint)
 
@@ -263,6 +270,7 @@ class Keeper:
         """A copy said something, and may be known from now on as one that is not the run's."""
         if self._warm is not None and self._warm.owns(fd):
             self._warm.read(fd)
+            self._settle()
             self._reap()
         else:
             self._read_cgroup()
@@ -270,15 +278,26 @@ class Keeper:
     def _tell_of_copies(self, kind: str, *fields: Any) -> None:
         """What there is to report of copies; those that the run has left are none of it from now on."""
         if self._cgroup is not None and self._warm is not None and kind == "CheckpointReady":
-            for pid in self._warm.pids:
-                self._cgroup.release(pid)
+            self._cgroup.expel(self._warm.left_behind(*fields))
         self._report(kind, *fields)
 
     def _take_in(self, run: int, copy: int) -> None:
         """A copy is to be this run, if nothing is against that."""
         if self._cgroup is not None:
-            self._cgroup.make(run, self._poll)
-            self._cgroup.adopt(copy)
+            self._cgroup.enter(run, copy, self._poll)
+
+    def _settle(self) -> None:
+        """Do for a copy that waits what takes long, while nobody waits for a run."""
+        if self._warm is None:
+            return
+        waiting, known = self._warm.waiting(), self._warm.pids
+        for copy, of in waiting.items():
+            if copy not in self._settled:
+                self._habits.setdefault(of, self._make_habits()).give(of, copy, self._child)
+                if self._cgroup is not None:
+                    self._cgroup.settle(self._number + 1, copy)
+        self._settled = waiting
+        self._habits = {of: habits for of, habits in self._habits.items() if of in known}
 
     @property
     def _spared(self) -> set[int]:
@@ -347,6 +366,8 @@ class Keeper:
                 gone = self._warm is not None and self._warm.are_all() and not self._populated()
                 break
             if self._warm is not None and self._warm.ended(pid, status):
+                if self._cgroup is not None and not os.WIFSTOPPED(status):
+                    self._cgroup.release(pid)
                 continue
             if pid == self._child and os.WIFSTOPPED(status):
                 self._report("ChildStopped", self._run, os.WSTOPSIG(status))

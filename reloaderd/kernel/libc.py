@@ -11,12 +11,14 @@ Facts
 - clone3(2) has no wrapper in glibc; its number is the same on all architectures but alpha.  Without CLONE_VM
   it is fork(2).  In a process of one thread the copy may go on with Python, if the lock of the interpreter
   was not let go of for the call (PyDLL): what Python does after its own fork is for threads and locks.
+- process_vm_writev(2) with an address that cannot be read is EFAULT.  Nothing is ever at address 0 (mmap(2)).
 - CDLL(None) is the running program itself: no find_library, which would run ldconfig.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 
@@ -29,12 +31,14 @@ SYS_CLONE3 = 435
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.prctl.restype = ctypes.c_int
+_libc.process_vm_writev.argtypes = (ctypes.c_int, *(ctypes.c_void_p, ctypes.c_ulong) * 2, ctypes.c_ulong)
+_libc.process_vm_writev.restype = ctypes.c_ssize_t
 
 
 def oserror(call: str) -> OSError:
     """The OSError for the errno that `call` has just left behind."""
-    errno = ctypes.get_errno()
-    return OSError(errno, f"{call}: {os.strerror(errno)}")
+    number = ctypes.get_errno()
+    return OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def prctl(option: int, value: int) -> None:
@@ -78,6 +82,24 @@ def fork_into(cgroup: int) -> int:
     if pid < 0:
         raise oserror("clone3")
     return pid
+
+
+class _Part(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+def take_for_writing(pid: int, address: int, length: int) -> None:
+    """Have these pages of a process be its own, as if it wrote to them; nothing is written.
+
+    See kernel.pages.  Raises OSError where that cannot be.
+    """
+    nothing, there = _Part(None, length), _Part(address, length)
+    ctypes.set_errno(0)
+    _libc.process_vm_writev(pid, ctypes.byref(nothing), 1, ctypes.byref(there), 1, 0)
+    if ctypes.get_errno() != errno.EFAULT:
+        raise oserror("process_vm_writev")
 
 
 def set_title(title: str) -> None:

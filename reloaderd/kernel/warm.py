@@ -87,6 +87,17 @@ class Warm:
             known.add(self._next.pid)
         return known if self._checkpoints is None else known | self._checkpoints.pids
 
+    def waiting(self) -> dict[int, int]:
+        """The spares that wait, each with what it is a copy of."""
+        paused = [self._zygote] if self._zygote is not None else []
+        paused += [one for _, one in self._checkpoints.all()] if self._checkpoints is not None else []
+        return {one.spare.pid: one.line.pid for one in paused if one.spare is not None and one.spare.waits}
+
+    def left_behind(self, number: int) -> int:
+        """The pid of what a run has left as this checkpoint."""
+        assert self._checkpoints is not None
+        return dict(self._checkpoints.all())[number].line.pid
+
     def spared(self) -> set[int]:
         """The same, before all of a run is signalled: one that is just being made is waited for."""
         if self._zygote is not None:

@@ -200,13 +200,13 @@ def test_the_life_of_a_run(clone3: bool, base: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.kernel("cgroup2")
 def test_what_was_left_of_one_service(base: Path) -> None:
     pids = []
-    for name in ("run-web-1/inner", "run-web-2", "run-mail-1", "other"):
+    for name in ("run-web-1/inner", "run-web-2.1", "run-web-mail-1", "other"):
         (base / name).mkdir(parents=True)
         directory = os.open(base / name, os.O_RDONLY)
         pids.append(sleeping(lambda directory=directory: libc.fork_into(directory)))  # type: ignore[misc]
         os.close(directory)
     Cgroup(str(base), "web")
-    assert sorted(one.name for one in base.iterdir() if one.is_dir()) == ["other", "run-mail-1"]
+    assert sorted(one.name for one in base.iterdir() if one.is_dir()) == ["other", "run-web-mail-1"]
     cgroups.clear(str(base))
     assert sorted(one.name for one in base.iterdir() if one.is_dir()) == ["other"]
     assert procfs.alive(pids[3])
@@ -217,10 +217,56 @@ def test_what_was_left_of_one_service(base: Path) -> None:
 
 @pytest.mark.needs("root", "mounts")
 @pytest.mark.kernel("cgroup2")
+def test_a_copy_is_in_its_own_before_it_is_a_run(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cgroup, poll = Cgroup(str(base), "web"), select.poll()
+    cgroup.make(1, poll)
+    run, copy = sleeping(cgroup.fork), sleeping(os.fork)
+    for _ in range(2):
+        cgroup.settle(2, copy)
+        assert (base / "run-web-2/cgroup.procs").read_text() == f"{copy}\n"
+    assert cgroup.kill()
+    os.waitpid(run, 0)
+    assert not cgroup.populated()
+    cgroup.remove()
+    moved = []
+    monkeypatch.setattr(cgroups, "_write", lambda path, data: moved.append(path))
+    cgroup.enter(2, copy, poll)
+    assert not moved, "it waits for 14 to 25 ms"
+    monkeypatch.undo()
+    assert cgroup.populated() and cgroup.kill()
+    os.waitpid(copy, 0)
+    assert poll.poll(LIMIT * 1000)
+    cgroup.remove()
+    assert not list(base.glob("run-*"))
+
+
+@pytest.mark.needs("root", "mounts")
+@pytest.mark.kernel("cgroup2")
+def test_a_run_whose_name_a_copy_has(base: Path) -> None:
+    """The copy is gone in the end, and what was not empty at that time goes with the next."""
+    cgroup, poll = Cgroup(str(base), "web"), select.poll()
+    copy, other = sleeping(os.fork), sleeping(os.fork)
+    cgroup.settle(2, copy)
+    cgroup.enter(2, other, poll)
+    assert (base / "run-web-2.1/cgroup.procs").read_text() == f"{other}\n"
+    cgroup.release(copy)
+    assert (base / "run-web-2").exists()
+    procfs.kill(copy)
+    os.waitpid(copy, 0)
+    assert cgroup.kill()
+    os.waitpid(other, 0)
+    cgroup.remove()
+    assert not list(base.glob("run-*"))
+
+
+@pytest.mark.needs("root", "mounts")
+@pytest.mark.kernel("cgroup2")
 def test_where_there_can_be_none_a_run_goes_without(base: Path) -> None:
     cgroup = Cgroup(str(base / "nowhere"), "web")
     cgroup.make(1, select.poll())
     pid = sleeping(cgroup.fork)
+    cgroup.settle(2, pid)
+    cgroup.enter(2, pid, select.poll())
     assert not cgroup.populated() and not cgroup.kill()
     cgroup.leave_nothing()
     procfs.kill(pid)

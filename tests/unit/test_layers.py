@@ -76,7 +76,7 @@ SIBLINGS = {
     "kernel.journal": {"kernel.runtime"},
     "kernel.keeper": {
         *("kernel.cgroups", "kernel.forking", "kernel.sockets", "kernel.spawn"),
-        "kernel.warm",
+        *("kernel.pages", "kernel.warm"),
     },
     "kernel.checkpoints": {"kernel.copies"},
     "kernel.interpreters": {"kernel.spawn"},

@@ -148,6 +148,11 @@ def test_a_run_of_a_copy_has_a_cgroup_of_its_own(mounts: Mounts, twice: Twice) -
         assert sorted(twice.said(run)) == given.within(f"run-tree-{run}")
         assert given.runs() == [f"run-tree-{run}"]
         twice.daemon.wait(lambda: len(procfs.children(keeper(twice))) == 3, "the copies")
+        following = f"run-tree-{run + 1}"
+        twice.daemon.wait(
+            lambda name=following: len(given.within(name)) == 1, "the one that is to be the next run"
+        )
+        assert given.within(following)[0] in procfs.children(keeper(twice))
     twice.daemon.finish()
     given.close()
 
