@@ -8,7 +8,8 @@ Facts
   to be as it was.
 - A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
   does not have to look at, and thereby to copy, what the paused process has.
-- multiprocessing makes its key for connections when it is imported.
+- multiprocessing, and billiard like it, makes its key for connections when it is imported.
+- torch seeds its generator with a random number that it has from the kernel, which nothing tells of.
 - A thread keeps its native id, which another process has another of.
 """
 
@@ -88,14 +89,20 @@ def _multiprocessing(module: "Any") -> None:
     config["authkey"] = type(config["authkey"])(urandom(32))
 
 
+def _torch(module: "Any") -> None:
+    module.default_generator.seed()
+
+
 def _threading(module: "Any") -> None:
     module.main_thread()._native_id = getpid()
 
 
 _ANEW: "dict[str, Any]" = {
+    "billiard.process": _multiprocessing,
     "linecache": lambda module: module.clearcache(),
     "logging": _logging,
     "multiprocessing.process": _multiprocessing,
     "numpy.random": lambda module: module.seed(),
     "threading": _threading,
+    "torch": _torch,
 }

@@ -72,7 +72,7 @@ def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:
             agent.lacked_module(place + "/" + name)
     order = Order(plan.path, agent)
     order.know([*plan.modules, *plan.left, *plan.own], plan.directories, plan.variables)
-    order.seen = ahead.variables
+    order.seen, order.all = ahead.looks.variables, ahead.looks.all
     order.native = any(is_native(file) for file in ahead.files.values())
     return order
 

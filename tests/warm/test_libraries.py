@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,13 @@ THREAD = "import threading, time\nT = threading.Thread(target=time.sleep, args=(
 
 TRIES = "try:\n    import {}\nexcept ImportError:\n    RESULT = '{}'\nelse:\n    RESULT = '{}'\n"
 
-IF_EARLY = "import sys\nif not hasattr(sys.modules['__main__'], '__file__'):\n"
+IF_EARLY = """
+import sys
+frame = sys._getframe()
+while frame and not frame.f_code.co_filename.endswith(("site.py", "site>")):
+    frame = frame.f_back
+if frame:
+"""
 
 BESIDES = {
     "thread": (
@@ -45,9 +53,55 @@ BESIDES = {
     "path": ("import sys\nsys.path.append('/nowhere')", "it changes sys.path"),
     "child": ("import subprocess\nsubprocess.run(['true'])", "it starts a process"),
     "fork": ("import os\npid = os.fork()\nos._exit(0) if not pid else os.waitpid(pid, 0)", "it forks"),
+    "timer": ("import signal\nsignal.setitimer(signal.ITIMER_VIRTUAL, 900)", "it sets a timer"),
+    "directory of its own": ("import os\nos.mkdir('made-' + os.environ['RELOADERD_RUN'])", "RELOADERD_RUN"),
+    "new directory": (
+        "import os, tempfile\nos.path.isdir('made') and os.rmdir('made')\nos.mkdir('made')",
+        "it changes ",
+    ),
+    "removal": (
+        "import os\nos.path.lexists('link') or os.symlink('x', 'link')\nos.remove('link')",
+        "it changes ",
+    ),
+    "shared memory": ("import mmap\nM = mmap.mmap(-1, 4096)", "it shares memory with other processes"),
+    "semaphore": (
+        "import multiprocessing\nL = multiprocessing.Lock()",
+        "it shares memory with other processes",
+    ),
+    "main": ("import sys\nM = hasattr(sys.modules['__main__'], '__file__')", "it looks at __main__"),
+    "main by name": ("import __main__\nRESULT = __main__.__file__", "it looks at __main__"),
+    "random number": ("import uuid\nID = uuid.uuid4()", "it keeps a random number"),
+    "random number of the system's": (
+        "import random\nID = random.SystemRandom().random()",
+        "it keeps a random number",
+    ),
+    "secret": ("import secrets\nKEY = secrets.token_bytes()", "it keeps a random number"),
+    "random number of all": ("import random\nID = random.random()", "the random numbers that all share"),
+    "seed of all": (
+        "import random\nrandom.seed(7)\nRESULT = random.random()",
+        "the random numbers that all share",
+    ),
     "number": ("import os\nPID = os.getpid()", "PID is the number of the process"),
     "time": ("import time\nBEGAN = time.time()", "BEGAN is the time of its import"),
     "clock": ("import time\nBEGAN = time.monotonic()", "BEGAN is the time of its import"),
+    "nanoseconds": ("import time\nBEGAN = time.time_ns()", "BEGAN is the time of its import"),
+    "second": ("import time\nBEGAN = int(time.time())", "BEGAN is the time of its import"),
+    "date": ("import datetime\nB = datetime.datetime.now()", "B is the time of its import"),
+    "date, UTC": (
+        "import datetime as d\nB = d.datetime.now(d.timezone.utc)\nE = d.datetime.min",
+        "B is the time of its import",
+    ),
+    "number in a class": ("import os\nclass A:\n    pid = os.getpid()", "A.pid is the number of the process"),
+    "number in an object": (
+        "import os\nclass A:\n    def __init__(self): self.pid = os.getpid()\nONE = A()",
+        "ONE.pid is the number of the process",
+    ),
+    "number in a table": ("import os\nT = {'pid': os.getpid()}", "T.pid is the number of the process"),
+    "number in text": ("import os\nPID = str(os.getpid())", "PID is the number of the process"),
+    "time in a class": (
+        "import time\nclass A:\n    began = time.time()",
+        "A.began is the time of its import",
+    ),
     "hook": ("import sys\nsys.excepthook = lambda *args: None", "it replaces what the interpreter calls"),
     "trace": ("import sys\nsys.setprofile(lambda *args: None)", "it replaces what the interpreter calls"),
     "recursion": ("import sys\nsys.setrecursionlimit(5000)", "it changes a limit of the interpreter"),
@@ -107,6 +161,55 @@ def test_a_variable_that_the_program_sets_is_seen_by_libraries(twice: Twice) -> 
     (twice.place.tree / "app.py").write_text(app.replace("first", "second"))
     run = int(twice.daemon.wait_event("started", run=3)["run"])
     assert twice.said(run)["result"] == "second"
+
+
+EVERY = {
+    "items": "{k: v for k, v in os.environ.items() if k == 'MODE'}",
+    "copy": "os.environ.copy().get('MODE')",
+    "names": "[key for key in os.environ if key == 'MODE']",
+    "bytes": "os.environb.get(b'MODE')",
+    "text": "'MODE' in repr(os.environ)",
+}
+
+
+@pytest.mark.parametrize("way", EVERY)
+def test_a_variable_that_the_program_sets_is_seen_among_all(twice: Twice, way: str) -> None:
+    twice.libraries(**{"lib.py": f"import os\nRESULT = {EVERY[way]}", "plain.py": ""})
+    cold, warm = twice.both({"app.py": "import os\nos.environ['MODE'] = 'first'\n" + APP})
+    assert cold == warm and warm["result"] not in ("None", "False", "[]", "{}")
+
+
+def test_a_variable_that_was_not_among_all_makes_the_run_a_cold_one(twice: Twice) -> None:
+    twice.libraries(**{"lib.py": "import os\nRESULT = 'MODE' in list(os.environ)", "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP + "import time\ntime.sleep(600)\n"})
+    assert cold == warm and warm["result"] == "False"
+    text = "import os\nos.environ['MODE'] = 'first'\n" + APP + "import time\ntime.sleep(600)\n"
+    run = twice.again(edit=lambda tree: (tree / "app.py").write_text(text))
+    assert twice.daemon.wait_event("started", run=run + 1)["warm"] is False
+    assert twice.said(run + 1)["result"] == "True"
+
+
+def test_what_a_library_would_import_that_is_not_there_is_no_reason(twice: Twice) -> None:
+    twice.libraries(**{"lib.py": TRIES.format("gevent.hub", "without", "with"), "plain.py": ""})
+    path = f"{twice.place.outside}/lib/site-packages"
+    program = APP.replace(
+        "import lib",
+        f"import sys\nsys.path[:] = [p for p in sys.path if p == {path!r} or 'site-packages' not in p]"
+        "\nimport lib",
+    )
+    cold, warm = twice.both({"app.py": program}, sys.executable, "-s", "app.py")
+    assert cold == warm
+    assert ("lib" in twice.daemon.named("warm")[-1]["left"]) is (
+        importlib.util.find_spec("gevent") is not None
+    )
+
+
+def test_a_library_may_look_at_the_source_of_who_imports_it(twice: Twice) -> None:
+    lib = "import traceback\nRESULT = len(traceback.format_stack()) > 0"
+    twice.libraries(**{"lib.py": lib, "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm
+    assert not twice.daemon.named("warm")[-1]["left"]
 
 
 def test_a_variable_that_the_program_begins_to_set_makes_the_run_a_cold_one(twice: Twice) -> None:
