@@ -144,7 +144,11 @@ class Ahead:
         """Hear what is done that a run would have to do by itself."""
         said = {
             "os.chdir": "it changes the working directory",
-            "socket.__new__": "it opens a socket",
+            "socket.connect": "it connects to something",
+            "socket.sendto": "it sends something",
+            "socket.sendmsg": "it sends something",
+            "socket.getaddrinfo": "it asks for an address",
+            "socket.gethostbyname": "it asks for an address",
             "subprocess.Popen": "it starts a process",
             "os.posix_spawn": "it starts a process",
             "os.system": "it starts a process",
@@ -161,7 +165,7 @@ class Ahead:
         self.heard.update({"os.putenv": self.putenv, "os.unsetenv": self.putenv})
         for event in _CHANGES:
             self.heard[event] = lambda args, event=event: self.changes(event, args)
-        self.heard["mmap.__new__"] = self.mapped
+        self.heard.update({"mmap.__new__": self.mapped, "socket.bind": self.bound})
 
     def take(self, name: str) -> None:
         """Import one module, and with it what it imports."""
@@ -296,6 +300,11 @@ class Ahead:
         """mmap(fileno, length, access, offset): of a file, the descriptor is seen."""
         if args[0] == -1:
             self.notice("it shares memory with other processes")
+
+    def bound(self, args: "tuple[Any, ...]") -> None:
+        """socket.bind(socket, address): to any port is only to see whether there are such addresses."""
+        if type(args[1]) is not tuple or args[1][1:2] != (0,):
+            self.notice("it binds a socket")
 
     def is_anybodys(self, path: str) -> bool:
         """Whether a file is no more the person's than that of a library."""

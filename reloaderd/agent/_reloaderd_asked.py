@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PER_RUN = ("RELOADERD_RUN", "RELOADERD_CHANGED", "RELOADERD_CHANGED_COUNT")
 """Variables that no two runs have the same of."""
 
-FRESHENED = ("multiprocessing.process", "billiard.process", "numpy.random")
-"""Whose random numbers are made anew in each run."""
+FORGIVEN = ("multiprocessing.process", "billiard.process", "numpy.random", "scipy.stats._new_distributions")
+"""Whose random numbers are made anew in each run, or are in nothing but docstrings."""
 
 _getframe = sys._getframe
 _MODULE = type(sys)
@@ -79,7 +79,7 @@ class Asked:
     def urandom(self, size: int, /) -> bytes:
         """os.urandom, in whose place it stands, and for good where that is imported by name."""
         stack = self.ahead.stack
-        if os.urandom == self.urandom and stack and not stack[-1].startswith(FRESHENED):
+        if os.urandom == self.urandom and stack and not stack[-1].startswith(FORGIVEN):
             self.ahead.notice("it keeps a random number")
         return self.random(size)
 

@@ -15,7 +15,7 @@ Facts
 
 import gc
 import sys
-from os import urandom
+from os import environ, urandom
 from posix import getpid
 from time import time, time_ns
 
@@ -84,6 +84,10 @@ def _logging(module: "Any") -> None:
     module._startTime = time() if type(module._startTime) is float else time_ns()
 
 
+def _f2py(module: "Any") -> None:
+    module.generationtime = int(environ.get("SOURCE_DATE_EPOCH", time()))
+
+
 def _multiprocessing(module: "Any") -> None:
     config = module._current_process._config
     config["authkey"] = type(config["authkey"])(urandom(32))
@@ -102,6 +106,7 @@ _ANEW: "dict[str, Any]" = {
     "linecache": lambda module: module.clearcache(),
     "logging": _logging,
     "multiprocessing.process": _multiprocessing,
+    "numpy.f2py.rules": _f2py,
     "numpy.random": lambda module: module.seed(),
     "threading": _threading,
     "torch": _torch,

@@ -17,6 +17,7 @@ from posix import open as posix_open
 from time import monotonic, time
 
 from _reloaderd_order import content, names_of  # type: ignore[import-not-found]
+from _reloaderd_values import values  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ _ONE_THREAD = 3
 _THREADS = "it starts a thread"
 _SIGNALS = range(1, _signal.NSIG)
 _TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
-_PLAIN = (int, float, str)
 _DRAWS = "it seeds, or takes from, the random numbers that all share"
 
-SET_ANEW = {"logging": "_startTime"}
+SET_ANEW = {"logging": "_startTime", "numpy.f2py.rules": "generationtime"}
 """Times that are set anew in each run."""
 
 _LOOKS_AGAIN = "_name_sequence._rng_pid"
@@ -165,7 +165,7 @@ class Traces:
             ahead.blame(ahead.threaded, _THREADS)
         own = ahead.process, str(ahead.process)
         for name in [name for name in ahead.plan.modules if name in sys.modules]:
-            for key, value in _values(name):
+            for key, value in values(name):
                 if value in own and ("." not in key or "pid" in key.lower()) and key != _LOOKS_AGAIN:
                     ahead.blame([name], f"{key} is the number of the process")
                 elif SET_ANEW.get(name) != key and self.is_now(value):
@@ -179,13 +179,6 @@ class Traces:
         if type(value) is int:
             (began, end), _ = now
             return int(began) <= value <= end or any(one * 1e9 <= value <= two * 1e9 for one, two in now)
-        kind = getattr(sys.modules.get("datetime"), "datetime", None)
-        if kind is not None and type(value) is kind:
-            meant = value, value.replace(tzinfo=sys.modules["datetime"].timezone.utc)
-            try:
-                return any(self.began[0] <= one.timestamp() <= time() for one in meant)
-            except (ValueError, OverflowError):  # datetime.min
-                pass
         return False
 
     def threads_end_with_a_fork(self) -> bool:
@@ -201,24 +194,6 @@ class Traces:
 
 def _imports() -> "Any":
     return sys.modules["builtins"].__import__
-
-
-def _values(name: str) -> "list[tuple[str, Any]]":
-    """What a module keeps by name, and what its classes, their instances and tables in it do."""
-    found = []
-    for key, value in list(names_of(sys.modules[name]).items()):
-        kind = value if issubclass(type(value), type) else type(value)
-        inside: Any = value if type(value) is dict else ()
-        if type.__getattribute__(kind, "__dict__").get("__module__") == name:
-            try:
-                inside = object.__getattribute__(value, "__dict__") if kind is not value else vars(kind)
-            except AttributeError:
-                pass
-        found.append((key, value))
-        found += [(f"{key}.{one}", held) for one, held in list(dict(inside).items()) if type(one) is str]
-    return [
-        (key, value) for key, value in found if type(value) in _PLAIN or type(value).__name__ == "datetime"
-    ]
 
 
 def _semaphores() -> int:

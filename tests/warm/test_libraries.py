@@ -38,11 +38,26 @@ BESIDES = {
         "it starts a thread",
     ),
     "file": ("FILE = open('/etc/passwd')", "it keeps a file or a socket open"),
-    "socket": ("import socket\nS = socket.socket()", "it opens a socket"),
-    "socket that is closed": ("import socket\nsocket.socket().close()", "it opens a socket"),
+    "socket": ("import socket\nS = socket.socket()", "it keeps a file or a socket open"),
+    "connection": (
+        "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\nexcept OSError:\n    pass",
+        "it asks for an address",
+    ),
+    "connection by number": (
+        "import socket\nwith socket.socket() as s:\n    s.connect_ex(('127.0.0.1', 1))",
+        "it connects to something",
+    ),
+    "datagram": (
+        "import socket as s\nwith s.socket(type=s.SOCK_DGRAM) as one:\n    one.sendto(b'', ('127.0.0.1', 1))",
+        "it sends something",
+    ),
+    "bound": (
+        "import socket\nwith socket.socket() as s:\n    s.bind(('127.0.0.1', 1))",
+        "it binds a socket",
+    ),
     "pipe": ("import os\nR, W = os.pipe()", "it keeps a file or a socket open"),
     "epoll": ("import select\nE = select.epoll()", "it keeps a file or a socket open"),
-    "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it opens a socket"),
+    "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it keeps a file or a socket open"),
     "output": ("print('hello from lib')", "it prints something"),
     "errors": ("import sys\nsys.stderr.write('hello')", "it prints something"),
     "bytes": ("import sys\nsys.stdout.buffer.write(b'hello')", "it prints something"),
@@ -202,6 +217,14 @@ def test_what_a_library_would_import_that_is_not_there_is_no_reason(twice: Twice
     assert ("lib" in twice.daemon.named("warm")[-1]["left"]) is (
         importlib.util.find_spec("gevent") is not None
     )
+
+
+def test_a_library_may_ask_whether_there_are_addresses_of_a_kind(twice: Twice) -> None:
+    lib = "import socket\nRESULT = socket.socket()\nRESULT.bind(('127.0.0.1', 0))\nRESULT = RESULT.close()\n"
+    twice.libraries(**{"lib.py": lib, "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm
+    assert not twice.daemon.named("warm")[-1]["left"]
 
 
 def test_a_library_may_look_at_the_source_of_who_imports_it(twice: Twice) -> None:
