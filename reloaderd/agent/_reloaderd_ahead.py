@@ -8,14 +8,15 @@ Facts
 - importlib asks the loader of a spec for a module, and has it run the module's code (PEP 451).  So a loader
   that stands for another one sees when code begins and ends: whoever imports what cannot be imported is found
   by that, however its code goes on after the ImportError.
-- os.environ looks up each key in `_data`, a dict of bytes, which os.environb shares.
 - The audit events of what a process does to others and to the outside are in the table of sys.audit.
 """
 
 import sys
 from os import environ, fsdecode
+from os.path import isdir, lexists
 from posix import getcwd, getpid
 
+from _reloaderd_asked import Asked  # type: ignore[import-not-found]
 from _reloaderd_order import Order, directory_of, names_of, where  # type: ignore[import-not-found]
 from _reloaderd_paths import absolute, text  # type: ignore[import-not-found]
 from _reloaderd_plan import Stamps  # type: ignore[import-not-found]
@@ -34,6 +35,9 @@ ANYBODYS = ("/proc/", "/dev/", "/sys/", "/etc/", "/usr/", "/lib", "/run/", "/var
 
 _METADATA = ("importlib/metadata/__init__.py", "importlib_metadata/__init__.py")
 _getframe = sys._getframe
+_HERE = _getframe().f_code.co_filename.rpartition("/")[0] + "/"
+_REMOVES = ("os.remove", "os.rmdir")
+_CHANGES = (*_REMOVES, "os.mkdir", "os.rename", "os.link", "os.symlink", "os.chmod", "os.chown", "os.utime")
 _LISTING = ("<frozen importlib._bootstrap_external>", "<frozen zipimport>")
 
 
@@ -68,6 +72,7 @@ class Loader:
         with self.ahead.running(self.spec.name):
             self.loader.exec_module(module)
         self.ahead.fresh.loaded(self.spec.name)
+        self.ahead.traces.loaded(self.spec.name)
 
 
 class Running:
@@ -83,16 +88,6 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.ahead.traces.check()
         self.ahead.stack.pop()
-
-
-class Variables(dict):  # type: ignore[type-arg]
-    """The data of os.environ, which tells what is looked up."""
-
-    ahead: "Ahead"
-
-    def __getitem__(self, key: bytes) -> "Any":
-        self.ahead.read(key)
-        return dict.__getitem__(self, key)
 
 
 class Ahead:
@@ -118,7 +113,7 @@ class Ahead:
         self.missing: set[str] = set()
         self.files: dict[str, str] = {}  # of the modules imported here
         self.asked: set[str] = set()
-        self.variables: dict[str, str | None] = {}  # what was looked up, and what was found
+        self.looks = Asked(self)
         self.threaded: list[str] = []
         self.guard = Guard(self)
         self.traces = Traces(self, channel)
@@ -132,11 +127,7 @@ class Ahead:
         self.listen()
         self.traces.hold_output()
         sys.meta_path.insert(0, self.guard)
-        plain = environ._data  # type: ignore[attr-defined]
-        variables = Variables(plain)
-        variables.ahead = self
-        environ._data = variables  # type: ignore[attr-defined]
-        self.environ = dict(plain)
+        self.environ = self.looks.begin()
         try:
             self.traces.begin()
             for name in self.plan.modules:
@@ -144,9 +135,7 @@ class Ahead:
                     self.take(name)
             self.traces.conclude()
         finally:
-            plain.clear()
-            plain.update(dict.items(variables))
-            environ._data = plain  # type: ignore[attr-defined]
+            self.looks.end()
             sys.meta_path.remove(self.guard)
             self.traces.release_output()
             self.heard.clear()
@@ -155,7 +144,11 @@ class Ahead:
         """Hear what is done that a run would have to do by itself."""
         said = {
             "os.chdir": "it changes the working directory",
-            "socket.__new__": "it opens a socket",
+            "socket.connect": "it connects to something",
+            "socket.sendto": "it sends something",
+            "socket.sendmsg": "it sends something",
+            "socket.getaddrinfo": "it asks for an address",
+            "socket.gethostbyname": "it asks for an address",
             "subprocess.Popen": "it starts a process",
             "os.posix_spawn": "it starts a process",
             "os.system": "it starts a process",
@@ -170,6 +163,9 @@ class Ahead:
             self.heard[event] = lambda args, reason=reason: self.notice(reason)
         self.heard.update({"open": self.opened, "os.listdir": self.listed, "os.scandir": self.listed})
         self.heard.update({"os.putenv": self.putenv, "os.unsetenv": self.putenv})
+        for event in _CHANGES:
+            self.heard[event] = lambda args, event=event: self.changes(event, args)
+        self.heard.update({"mmap.__new__": self.mapped, "socket.bind": self.bound})
 
     def take(self, name: str) -> None:
         """Import one module, and with it what it imports."""
@@ -207,7 +203,7 @@ class Ahead:
         self.traces.check()
         spec = self.ask_the_others(name, path, target)
         wanted = self.plan.modules.get(name)
-        if self.is_left(name):
+        if self.is_left(name) and (spec is not None or wanted is not None or name in self.plan.left):
             reason = "it imports " + name
         elif name in self.plan.own or (wanted is None and "." not in name and self.of_the_person(name)):
             reason = f"it imports {name}, which is no library"
@@ -268,8 +264,8 @@ class Ahead:
             return
         writing = args[2] & 3
         path = absolute(path)
-        if path.startswith("/dev/") or (not writing and self.is_anybodys(path)):
-            return
+        if path.startswith(("/dev/", _HERE)) or (not writing and self.is_anybodys(path)):
+            return  # ours: whoever looks at the source of what has called it
         if writing or not self.places.directory(path.rpartition("/")[0])[1]:
             self.notice(f"it {'writes' if writing else 'reads'} {path}")
 
@@ -291,6 +287,25 @@ class Ahead:
         if not self.is_anybodys(path) and not self.places.directory(path)[1]:
             self.notice(f"it lists {path}")
 
+    def changes(self, event: str, args: "tuple[Any, ...]") -> None:
+        """What is done to a file by its name; importlib does that with what it compiles."""
+        path = text(args[0])
+        if path is None or "__pycache__" in path or ".pyc" in path:
+            return
+        if (event == "os.mkdir" and isdir(path)) or (event in _REMOVES and not lexists(path)):
+            return  # nothing comes of it
+        self.notice(f"it changes {absolute(path)}")
+
+    def mapped(self, args: "tuple[Any, ...]") -> None:
+        """mmap(fileno, length, access, offset): of a file, the descriptor is seen."""
+        if args[0] == -1:
+            self.notice("it shares memory with other processes")
+
+    def bound(self, args: "tuple[Any, ...]") -> None:
+        """socket.bind(socket, address): to any port is only to see whether there are such addresses."""
+        if type(args[1]) is not tuple or args[1][1:2] != (0,):
+            self.notice("it binds a socket")
+
     def is_anybodys(self, path: str) -> bool:
         """Whether a file is no more the person's than that of a library."""
         if path.startswith(self.persons):
@@ -300,12 +315,3 @@ class Ahead:
     def putenv(self, args: "tuple[Any, ...]") -> None:
         """os.putenv(key, value), os.unsetenv(key)."""
         self.setters[args[0]] = self.stack[:]
-
-    def read(self, key: bytes) -> None:
-        """A variable is looked up."""
-        name = fsdecode(key)
-        if name in self.plan.variables:
-            self.notice(f"it looks at {name}, which the program sets")
-        if name not in self.variables:
-            value = dict.get(environ._data, key)  # type: ignore[attr-defined]
-            self.variables[name] = None if value is None else fsdecode(value)

@@ -8,13 +8,14 @@ Facts
   to be as it was.
 - A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
   does not have to look at, and thereby to copy, what the paused process has.
-- multiprocessing makes its key for connections when it is imported.
+- multiprocessing, and billiard like it, makes its key for connections when it is imported.
+- torch seeds its generator with a random number that it has from the kernel, which nothing tells of.
 - A thread keeps its native id, which another process has another of.
 """
 
 import gc
 import sys
-from os import urandom
+from os import environ, urandom
 from posix import getpid
 from time import time, time_ns
 
@@ -83,9 +84,17 @@ def _logging(module: "Any") -> None:
     module._startTime = time() if type(module._startTime) is float else time_ns()
 
 
+def _f2py(module: "Any") -> None:
+    module.generationtime = int(environ.get("SOURCE_DATE_EPOCH", time()))
+
+
 def _multiprocessing(module: "Any") -> None:
     config = module._current_process._config
     config["authkey"] = type(config["authkey"])(urandom(32))
+
+
+def _torch(module: "Any") -> None:
+    module.default_generator.seed()
 
 
 def _threading(module: "Any") -> None:
@@ -93,9 +102,12 @@ def _threading(module: "Any") -> None:
 
 
 _ANEW: "dict[str, Any]" = {
+    "billiard.process": _multiprocessing,
     "linecache": lambda module: module.clearcache(),
     "logging": _logging,
     "multiprocessing.process": _multiprocessing,
+    "numpy.f2py.rules": _f2py,
     "numpy.random": lambda module: module.seed(),
     "threading": _threading,
+    "torch": _torch,
 }

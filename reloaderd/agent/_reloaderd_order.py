@@ -75,7 +75,8 @@ def is_native(origin: str) -> bool:
 class Order:
     """What was told by this process.
 
-    `seen` has the variables that were looked up for it before, and their values then.
+    `seen` has the variables that were looked up for it before, and their values then; with `all`, whatever is
+    none of these was seen not to be there.
     """
 
     def __init__(self, path: str, agent: "Any") -> None:
@@ -88,6 +89,7 @@ class Order:
         self.directories: set[str] = set()
         self.variables: set[str] = set()
         self.seen: dict[str, str | None] = {}
+        self.all = False
         self.held: dict[
             bytes, tuple[bytes | None, str]
         ] = {}  # set by libraries: what it was before, by which
@@ -138,7 +140,9 @@ class Order:
             self.held.setdefault(args[0], (environ._data.get(args[0]), importing))  # type: ignore[attr-defined]
             return
         value = fsdecode(args[1]) if len(args) > 1 else None
-        if self.seen.get(name, value) != value or (self.native and name.startswith(NATIVE)):
+        if self.seen.get(name, None if self.all else value) != value or (
+            self.native and name.startswith(NATIVE)
+        ):
             self.post.object(f"it sets {name}, which libraries look at that were imported ahead of it")
         self.variables.add(name)
         self.look()

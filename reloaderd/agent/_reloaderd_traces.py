@@ -17,6 +17,7 @@ from posix import open as posix_open
 from time import monotonic, time
 
 from _reloaderd_order import content, names_of  # type: ignore[import-not-found]
+from _reloaderd_values import values  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +27,14 @@ _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console", "/dev/null")
 _ONE_THREAD = 3
 _THREADS = "it starts a thread"
 _SIGNALS = range(1, _signal.NSIG)
+_TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+_DRAWS = "it seeds, or takes from, the random numbers that all share"
 
-SET_ANEW = {"logging": "_startTime"}
+SET_ANEW = {"logging": "_startTime", "numpy.f2py.rules": "generationtime"}
 """Times that are set anew in each run."""
+
+_LOOKS_AGAIN = "_name_sequence._rng_pid"
+"""Of tempfile, which compares it with the number of the process before it uses what belongs to it."""
 
 
 class Traces:
@@ -39,6 +45,7 @@ class Traces:
         self.channel = channel
         self.began = time(), monotonic()
         self.doubts: list[tuple[str, str, Any, str]] = []  # what may be of this process, or so by chance
+        self.drawn: dict[str, Any] = {}  # the state of each generator that all share
 
     def begin(self) -> None:
         """Take what there is now for what there should be."""
@@ -48,6 +55,10 @@ class Traces:
 
     def check(self) -> None:
         """Blame the modules whose code is running for what has changed: asked before it runs, and after."""
+        for generator, state in self.drawn.items():
+            if _state(generator) != state:
+                self.loaded(generator)
+                self.ahead.blame(self.ahead.stack, _DRAWS)
         now, before = self.look(), self.quick
         if now == before:
             return
@@ -73,6 +84,11 @@ class Traces:
             if value != before[reason]:
                 self.ahead.blame([*self.ahead.asked, name], reason)
 
+    def loaded(self, name: str) -> None:
+        """A module was imported: it may have a generator."""
+        if name in ("random", "numpy.random"):
+            self.drawn[name] = _state(name)
+
     def look(self) -> "dict[str, Any]":
         """What a module may change, if that is quick to see."""
         number = dup(self.channel)
@@ -90,6 +106,8 @@ class Traces:
                 *(sys.excepthook, sys.displayhook, sys.breakpointhook, sys.unraisablehook),
                 *(sys.stdin, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile(), _imports()),
             ),
+            "it shares memory with other processes": _semaphores(),
+            "it sets a timer": [_signal.getitimer(which)[0] > 0 for which in _TIMERS],
             "it changes a limit of the interpreter": (sys.getrecursionlimit(), sys.getswitchinterval()),
         }
 
@@ -146,26 +164,35 @@ class Traces:
         ahead = self.ahead
         if ahead.threaded and not ahead.blamed and not self.threads_end_with_a_fork():
             ahead.blame(ahead.threaded, _THREADS)
+        own = ahead.process, str(ahead.process)
         for name in [name for name in ahead.plan.modules if name in sys.modules]:
-            for key, value in list(names_of(sys.modules[name]).items()):
-                if type(key) is not str or name in ahead.blamed:
-                    continue
-                if type(value) is int and value == ahead.process:
+            for key, value in values(name):
+                if name in ahead.blamed:
+                    break
+                if value in own and ("." not in key or "pid" in key.lower()) and key != _LOOKS_AGAIN:
                     self.doubts.append((name, key, value, "the number of the process"))
-                elif type(value) is float and SET_ANEW.get(name) != key and self.is_now(value):
+                elif SET_ANEW.get(name) != key and self.is_now(value):
                     self.doubts.append((name, key, value, "the time of its import"))
 
     def settle(self, witness: "Any") -> None:
         """Blame the modules that do remember something of this process: `witness` knows what another has."""
-        values = witness.ask([(name, key) for name, key, _, _ in self.doubts]) if self.doubts else []
+        places = [(name, key) for name, key, _, _ in self.doubts]
+        whole = any(type(value) is int and self.is_now(value) for _, _, value, _ in self.doubts)
+        known = witness.ask(places, whole) if places else []
         for at, (name, key, value, what) in enumerate(self.doubts):
-            if value != values[at]:
+            if value != known[at]:
                 self.ahead.blame([name], f"{key} is {what}")
         self.doubts.clear()
 
-    def is_now(self, value: float) -> bool:
-        """Whether it is a time since the imports began, by either clock."""
-        return self.began[0] <= value <= time() or self.began[1] <= value <= monotonic()
+    def is_now(self, value: "Any") -> bool:
+        """Whether it is a time since the imports began, by either clock, in seconds or nanoseconds."""
+        now = (self.began[0], time()), (self.began[1], monotonic())
+        if type(value) is float:
+            return any(began <= value <= end for began, end in now)
+        if type(value) is int:
+            (began, end), _ = now
+            return int(began) <= value <= end or any(one * 1e9 <= value <= two * 1e9 for one, two in now)
+        return False
 
     def threads_end_with_a_fork(self) -> bool:
         """Whether those who made the threads end them before a fork, and so start them anew after one."""
@@ -180,3 +207,21 @@ class Traces:
 
 def _imports() -> "Any":
     return sys.modules["builtins"].__import__
+
+
+def _semaphores() -> int:
+    """How many there are of multiprocessing's, each in memory that a copy would have in common."""
+    found = 0
+    for name in ("multiprocessing.util", "billiard.util"):
+        registered = names_of(sys.modules.get(name)).get("_afterfork_registry", {})
+        found += sum(hasattr(one, "_semlock") for one in list(registered.values()))
+    return found
+
+
+def _state(name: str) -> "Any":
+    """What the generator of a module is going to give next."""
+    module = names_of(sys.modules[name])
+    if name == "random":
+        return module["getstate"]()
+    state = module["get_state"](legacy=False)["state"]
+    return state["pos"], state["key"].tobytes()

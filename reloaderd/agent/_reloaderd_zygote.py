@@ -4,6 +4,8 @@ Facts
 - site imports sitecustomize before the interpreter looks at what it is to run, so before sys.path[0] is
   there; when this returns, the interpreter goes on with that by itself.
 - The .pth files, and the sitecustomize that ours hides, have run once by then, for all copies.
+- CPython 3.8 makes a lock anew in a forked process by another allocator than it frees it with at the end:
+  where the allocators check that, whatever is forked is aborted then.
 - `python -m NAME` warns of a NAME that is in sys.modules already.
 """
 
@@ -85,7 +87,7 @@ def _tell(agent: "Any", plan: Plan, ahead: Ahead) -> Order:
             agent.lacked_module(place + "/" + name)
     order = Order(plan.path, agent)
     order.know([*plan.modules, *plan.left, *plan.own], plan.directories, plan.variables)
-    order.seen = ahead.variables
+    order.seen, order.all = ahead.looks.variables, ahead.looks.all
     order.native = any(is_native(file) for file in ahead.files.values())
     return order
 
@@ -94,6 +96,9 @@ def _unfit() -> str:
     """Why this interpreter cannot be copied, whatever it is to run."""
     if sys.flags.verbose or "importtime" in sys._xoptions or environ.get("PYTHONPROFILEIMPORTTIME"):
         return "the interpreter is to tell of each import"
+    checks = sys.flags.dev_mode or environ.get("PYTHONMALLOC", "").endswith("debug")
+    if sys.version_info < (3, 9) and checks:
+        return "CPython 3.8 aborts what is forked where it checks its memory (-X dev, PYTHONMALLOC)"
     monitoring = getattr(sys, "monitoring", None)
     tools = monitoring is not None and any(monitoring.get_tool(number) for number in range(6))
     if sys.gettrace() is not None or sys.getprofile() is not None or tools:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import faulthandler
 import gc
 import io
 import locale
@@ -13,6 +14,8 @@ import signal
 import sys
 import threading
 import time
+import tracemalloc
+import warnings
 from typing import Any
 
 from telling import tell  # type: ignore[import-not-found]
@@ -76,6 +79,13 @@ def main() -> None:
     tell(
         {
             "argv": sys.argv,
+            "asked for": [sys.warnoptions, sys._xoptions, [str(one) for one in warnings.filters]],
+            "checks": [
+                faulthandler.is_enabled(),
+                tracemalloc.is_tracing(),
+                tracemalloc.get_traceback_limit(),
+            ],
+            "scheduling": [os.nice(0), sorted(os.sched_getaffinity(0)), os.sched_getscheduler(0)],
             "orig_argv": getattr(sys, "orig_argv", []),
             "flags": str(sys.flags),
             "path": sys.path,

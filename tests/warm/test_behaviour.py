@@ -186,7 +186,9 @@ try:
 except ImportError:
     numbers = None
 else:
-    numbers = [float(numpy.random.random()), float(numpy.random.default_rng().random())]
+    import numbered
+    generators = [numpy.random, numpy.random.default_rng(), numbered.OWN]
+    numbers = [float(one.random()) for one in generators]
 tell({"random": random.random(), "uuid": str(uuid.uuid4()), "secret": secrets.token_hex(),
   "own": lib.OWN.random(), "fixed": lib.FIXED.random(),
   "name": tempfile.mktemp(), "numpy": numbers, "key": multiprocessing.current_process().authkey.hex()})
@@ -195,14 +197,19 @@ tell({"random": random.random(), "uuid": str(uuid.uuid4()), "secret": secrets.to
 
 
 def test_two_runs_have_no_random_numbers_in_common(twice: Twice) -> None:
-    twice.libraries(**{"lib.py": "import random\nOWN = random.Random()\nFIXED = random.Random(7)"})
+    twice.libraries(
+        **{
+            "lib.py": "import random\nOWN = random.Random()\nFIXED = random.Random(7)",
+            "numbered.py": "import numpy\nOWN = numpy.random.default_rng()",
+        }
+    )
     runs = [*twice.both({"app.py": RANDOM})]
     runs.append(twice.said(twice.again()))
     for name in ("random", "uuid", "secret", "own", "name", "key"):
         assert len({one[name] for one in runs}) == 3, name
     assert len({one["fixed"] for one in runs}) == 1
     if runs[0]["numpy"] is not None:
-        assert len({number for one in runs for number in one["numpy"]}) == 6
+        assert len({number for one in runs for number in one["numpy"]}) == 9
 
 
 ENDS: dict[str, tuple[str, Any]] = {

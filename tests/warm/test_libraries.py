@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +22,13 @@ THREAD = "import threading, time\nT = threading.Thread(target=time.sleep, args=(
 
 TRIES = "try:\n    import {}\nexcept ImportError:\n    RESULT = '{}'\nelse:\n    RESULT = '{}'\n"
 
-IF_EARLY = "import sys\nif not hasattr(sys.modules['__main__'], '__file__'):\n"
+IF_EARLY = """
+import sys
+frame = sys._getframe()
+while frame and not frame.f_code.co_filename.endswith(("site.py", "site>")):
+    frame = frame.f_back
+if frame:
+"""
 
 BESIDES = {
     "thread": (
@@ -32,11 +40,26 @@ BESIDES = {
         "it starts a thread",
     ),
     "file": ("FILE = open('/etc/passwd')", "it keeps a file or a socket open"),
-    "socket": ("import socket\nS = socket.socket()", "it opens a socket"),
-    "socket that is closed": ("import socket\nsocket.socket().close()", "it opens a socket"),
+    "socket": ("import socket\nS = socket.socket()", "it keeps a file or a socket open"),
+    "connection": (
+        "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\nexcept OSError:\n    pass",
+        "it asks for an address",
+    ),
+    "connection by number": (
+        "import socket\nwith socket.socket() as s:\n    s.connect_ex(('127.0.0.1', 1))",
+        "it connects to something",
+    ),
+    "datagram": (
+        "import socket as s\nwith s.socket(type=s.SOCK_DGRAM) as one:\n    one.sendto(b'', ('127.0.0.1', 1))",
+        "it sends something",
+    ),
+    "bound": (
+        "import socket\nwith socket.socket() as s:\n    s.bind(('127.0.0.1', 1))",
+        "it binds a socket",
+    ),
     "pipe": ("import os\nR, W = os.pipe()", "it keeps a file or a socket open"),
     "epoll": ("import select\nE = select.epoll()", "it keeps a file or a socket open"),
-    "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it opens a socket"),
+    "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it keeps a file or a socket open"),
     "output": ("print('hello from lib')", "it prints something"),
     "errors": ("import sys\nsys.stderr.write('hello\\n')", "it prints something"),
     "bytes": ("import sys\nsys.stdout.buffer.write(b'hello')", "it prints something"),
@@ -47,9 +70,55 @@ BESIDES = {
     "path": ("import sys\nsys.path.append('/nowhere')", "it changes sys.path"),
     "child": ("import subprocess\nsubprocess.run(['true'])", "it starts a process"),
     "fork": ("import os\npid = os.fork()\nos._exit(0) if not pid else os.waitpid(pid, 0)", "it forks"),
+    "timer": ("import signal\nsignal.setitimer(signal.ITIMER_VIRTUAL, 900)", "it sets a timer"),
+    "directory of its own": ("import os\nos.mkdir('made-' + os.environ['RELOADERD_RUN'])", "RELOADERD_RUN"),
+    "new directory": (
+        "import os, tempfile\nos.path.isdir('made') and os.rmdir('made')\nos.mkdir('made')",
+        "it changes ",
+    ),
+    "removal": (
+        "import os\nos.path.lexists('link') or os.symlink('x', 'link')\nos.remove('link')",
+        "it changes ",
+    ),
+    "shared memory": ("import mmap\nM = mmap.mmap(-1, 4096)", "it shares memory with other processes"),
+    "semaphore": (
+        "import multiprocessing\nL = multiprocessing.Lock()",
+        "it shares memory with other processes",
+    ),
+    "main": ("import sys\nM = hasattr(sys.modules['__main__'], '__file__')", "it looks at __main__"),
+    "main by name": ("import __main__\nRESULT = __main__.__file__", "it looks at __main__"),
+    "random number": ("import uuid\nID = uuid.uuid4()", "it keeps a random number"),
+    "random number of the system's": (
+        "import random\nID = random.SystemRandom().random()",
+        "it keeps a random number",
+    ),
+    "secret": ("import secrets\nKEY = secrets.token_bytes()", "it keeps a random number"),
+    "random number of all": ("import random\nID = random.random()", "the random numbers that all share"),
+    "seed of all": (
+        "import random\nrandom.seed(7)\nRESULT = random.random()",
+        "the random numbers that all share",
+    ),
     "number": ("import os\nPID = os.getpid()", "PID is the number of the process"),
     "time": ("import time\nBEGAN = time.time()", "BEGAN is the time of its import"),
     "clock": ("import time\nBEGAN = time.monotonic()", "BEGAN is the time of its import"),
+    "nanoseconds": ("import time\nBEGAN = time.time_ns()", "BEGAN is the time of its import"),
+    "second": ("import time\nBEGAN = int(time.time())", "BEGAN is the time of its import"),
+    "date": ("import datetime\nB = datetime.datetime.now()", "B is the time of its import"),
+    "date, UTC": (
+        "import datetime as d\nB = d.datetime.now(d.timezone.utc)\nE = d.datetime.min",
+        "B is the time of its import",
+    ),
+    "number in a class": ("import os\nclass A:\n    pid = os.getpid()", "A.pid is the number of the process"),
+    "number in an object": (
+        "import os\nclass A:\n    def __init__(self): self.pid = os.getpid()\nONE = A()",
+        "ONE.pid is the number of the process",
+    ),
+    "number in a table": ("import os\nT = {'pid': os.getpid()}", "T.pid is the number of the process"),
+    "number in text": ("import os\nPID = str(os.getpid())", "PID is the number of the process"),
+    "time in a class": (
+        "import time\nclass A:\n    began = time.time()",
+        "A.began is the time of its import",
+    ),
     "hook": ("import sys\nsys.excepthook = lambda *args: None", "it replaces what the interpreter calls"),
     "trace": ("import sys\nsys.setprofile(lambda *args: None)", "it replaces what the interpreter calls"),
     "recursion": ("import sys\nsys.setrecursionlimit(5000)", "it changes a limit of the interpreter"),
@@ -134,7 +203,9 @@ def test_a_number_of_the_process_is_told_from_constants(twice: Twice, source: st
     keeps = "import os\nclass HERE:\n    pid = os.getpid()"
     twice.libraries(**{"keeps.py": keeps, "lib.py": constants + source, "plain.py": ""})
     twice.start({"app.py": APP})
-    assert twice.wait_ready()["left"] == {"lib": "PID is the number of the process"}
+    left = twice.wait_ready()["left"]
+    assert left.pop("lib") == "PID is the number of the process"
+    assert left == ({"keeps": "HERE.pid is the number of the process"} if "HERE" in source else {})
 
 
 def test_a_variable_that_the_program_sets_is_seen_by_libraries(twice: Twice) -> None:
@@ -145,6 +216,63 @@ def test_a_variable_that_the_program_sets_is_seen_by_libraries(twice: Twice) -> 
     (twice.place.tree / "app.py").write_text(app.replace("first", "second"))
     run = int(twice.daemon.wait_event("started", run=3)["run"])
     assert twice.said(run)["result"] == "second"
+
+
+EVERY = {
+    "items": "{k: v for k, v in os.environ.items() if k == 'MODE'}",
+    "copy": "os.environ.copy().get('MODE')",
+    "names": "[key for key in os.environ if key == 'MODE']",
+    "bytes": "os.environb.get(b'MODE')",
+    "text": "'MODE' in repr(os.environ)",
+}
+
+
+@pytest.mark.parametrize("way", EVERY)
+def test_a_variable_that_the_program_sets_is_seen_among_all(twice: Twice, way: str) -> None:
+    twice.libraries(**{"lib.py": f"import os\nRESULT = {EVERY[way]}", "plain.py": ""})
+    cold, warm = twice.both({"app.py": "import os\nos.environ['MODE'] = 'first'\n" + APP})
+    assert cold == warm and warm["result"] not in ("None", "False", "[]", "{}")
+
+
+def test_a_variable_that_was_not_among_all_makes_the_run_a_cold_one(twice: Twice) -> None:
+    twice.libraries(**{"lib.py": "import os\nRESULT = 'MODE' in list(os.environ)", "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP + "import time\ntime.sleep(600)\n"})
+    assert cold == warm and warm["result"] == "False"
+    text = "import os\nos.environ['MODE'] = 'first'\n" + APP + "import time\ntime.sleep(600)\n"
+    run = twice.again(edit=lambda tree: (tree / "app.py").write_text(text))
+    assert twice.daemon.wait_event("started", run=run + 1)["warm"] is False
+    assert twice.said(run + 1)["result"] == "True"
+
+
+def test_what_a_library_would_import_that_is_not_there_is_no_reason(twice: Twice) -> None:
+    twice.libraries(**{"lib.py": TRIES.format("gevent.hub", "without", "with"), "plain.py": ""})
+    path = f"{twice.place.outside}/lib/site-packages"
+    program = APP.replace(
+        "import lib",
+        f"import sys\nsys.path[:] = [p for p in sys.path if p == {path!r} or 'site-packages' not in p]"
+        "\nimport lib",
+    )
+    cold, warm = twice.both({"app.py": program}, sys.executable, "-s", "app.py")
+    assert cold == warm
+    assert ("lib" in twice.daemon.named("warm")[-1]["left"]) is (
+        importlib.util.find_spec("gevent") is not None
+    )
+
+
+def test_a_library_may_ask_whether_there_are_addresses_of_a_kind(twice: Twice) -> None:
+    lib = "import socket\nRESULT = socket.socket()\nRESULT.bind(('127.0.0.1', 0))\nRESULT = RESULT.close()\n"
+    twice.libraries(**{"lib.py": lib, "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm
+    assert not twice.daemon.named("warm")[-1]["left"]
+
+
+def test_a_library_may_look_at_the_source_of_who_imports_it(twice: Twice) -> None:
+    lib = "import traceback\nRESULT = len(traceback.format_stack()) > 0"
+    twice.libraries(**{"lib.py": lib, "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP})
+    assert cold == warm
+    assert not twice.daemon.named("warm")[-1]["left"]
 
 
 def test_a_variable_that_the_program_begins_to_set_makes_the_run_a_cold_one(twice: Twice) -> None:

@@ -17,6 +17,21 @@ WAYS = {
     "module": (sys.executable, "-m", "app", "x"),
     "package": (sys.executable, "-m", "pkg"),
     "option": (sys.executable, "-u", "-O", "-X", "utf8", "app.py"),
+    "checks": (
+        *(
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-X",
+            "tracemalloc=5",
+            "-W",
+            "error",
+            "-W",
+            "ignore::ImportWarning",
+        ),
+        *("-b", "-B", "-P", "app.py"),
+    ),
+    "first line": (sys.executable, "-x", "app.py"),
     "code": (sys.executable, "-c", "import app; app.main()", "x"),
     "directory": (sys.executable, "folder"),
     "script of its own": ("./script",),
@@ -32,5 +47,19 @@ def test_the_process_is_as_if_it_was_executed(twice: Twice, way: str) -> None:
     (twice.place.tree / "script").touch()
     (twice.place.tree / "script").chmod(0o755)
     cold, warm = twice.both(files, *WAYS[way])
+    different = [(key, cold[key], warm[key]) for key in cold if cold[key] != warm[key]]
+    assert not different, different
+
+
+GIVEN = {
+    "ignored signals": ["nohup"],
+    "a niceness": ["nice", "-n", "5"],
+    "a mask": ["sh", "-c", "umask 077; ulimit -n 300; trap '' USR1 PIPE; exec \"$@\"", "sh"],
+}
+
+
+@pytest.mark.parametrize("what", GIVEN)
+def test_what_reloaderd_was_given_is_handed_on(twice: Twice, what: str) -> None:
+    cold, warm = twice.both({"app.py": PROBE}, prefix=GIVEN[what])
     different = [(key, cold[key], warm[key]) for key in cold if cold[key] != warm[key]]
     assert not different, different

@@ -252,6 +252,52 @@ def test_numpy_computes_with_its_threads(twice: Twice) -> None:
     assert not [name for name in left if name in ("numpy", "numpy.linalg")], left
 
 
+SHOP = """
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from telling import tell
+engine = sqlalchemy.create_engine("sqlite://")
+class Base(DeclarativeBase):
+    pass
+class Order(Base):
+    __tablename__ = "orders"
+    number: Mapped[int] = mapped_column(primary_key=True)
+    lines: Mapped[list["Line"]] = relationship(back_populates="order")
+class Line(Base):
+    __tablename__ = "lines"
+    number: Mapped[int] = mapped_column(primary_key=True)
+    of: Mapped[int] = mapped_column(sqlalchemy.ForeignKey("orders.number"))
+    order: Mapped[Order] = relationship(back_populates="lines")
+said = []
+@event.listens_for(engine, "before_cursor_execute")
+def executes(connection, cursor, statement, *rest):
+    said.append(statement)
+@event.listens_for(Session, "before_flush")
+def flushes(*rest):
+    said.append("flush")
+@event.listens_for(Order, "load")
+def loads(order, context):
+    said.append(f"load {order.number}")
+Base.metadata.create_all(engine)
+with Session(engine) as session:
+    session.add(Order(lines=[Line(), Line()]))
+    session.commit()
+with Session(engine) as session:
+    order = session.scalars(sqlalchemy.select(Order)).one()
+    tell([len(order.lines), said, Order.__module__, type(engine.pool).__name__,
+      sqlalchemy.util.has_compiled_ext(), sqlalchemy.engine.Row.__mro__[1].__module__])
+"""
+
+
+def test_sqlalchemy_maps_classes_and_calls_its_listeners(twice: Twice) -> None:
+    if importlib.util.find_spec("sqlalchemy") is None:
+        pytest.skip("no sqlalchemy here")
+    cold, warm = twice.both({"app.py": SHOP})
+    assert cold == warm and warm[0] == 2 and "flush" in warm[1] and "load 1" in warm[1]
+    assert not twice.daemon.named("warm")[-1]["left"]
+
+
 PATCHED = """
 from gevent import monkey
 monkey.patch_all()

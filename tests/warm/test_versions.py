@@ -41,6 +41,29 @@ def test_a_process_of_any_version(twice: Twice, version: str) -> None:
     python = interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} here")
-    cold, warm = twice.both({"app.py": PROBE}, python, "-X", "dev", "app.py", "x")
+    options = [] if version == "3.8" else ["-X", "dev"]  # see below
+    cold, warm = twice.both({"app.py": PROBE}, python, *options, "app.py", "x")
     different = [(key, cold[key], warm[key]) for key in cold if cold[key] != warm[key]]
     assert not different, different
+
+
+def test_what_cannot_be_forked_is_executed(twice: Twice) -> None:
+    python = interpreter("3.8")
+    if python is None:
+        pytest.skip("no Python 3.8 here")
+    twice.start({"app.py": APP}, python, "-X", "dev", "app.py")
+    assert "CPython 3.8 aborts" in twice.daemon.wait_event("warm")["reason"]
+    assert twice.ended(1)["status"] == 0
+    assert twice.ended(twice.again(warm=False))["status"] == 0
+
+
+@pytest.mark.parametrize("version", FOLLOWED)
+def test_a_run_of_any_version_ends_as_it_is_told_to(twice: Twice, version: str) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    options = [] if version == "3.8" else ["-X", "dev"]
+    twice.start({"app.py": APP}, python, *options, "app.py")
+    assert twice.ended(1)["status"] == 0
+    twice.wait_ready()
+    assert twice.ended(twice.again())["status"] == 0
