@@ -36,7 +36,7 @@ BESIDES = {
     "epoll": ("import select\nE = select.epoll()", "it keeps a file or a socket open"),
     "loop": ("import asyncio\nL = asyncio.new_event_loop()", "it opens a socket"),
     "output": ("print('hello from lib')", "it prints something"),
-    "errors": ("import sys\nsys.stderr.write('hello')", "it prints something"),
+    "errors": ("import sys\nsys.stderr.write('hello\\n')", "it prints something"),
     "bytes": ("import sys\nsys.stdout.buffer.write(b'hello')", "it prints something"),
     "handler": ("import signal\nsignal.signal(signal.SIGUSR1, print)", "it handles signals"),
     "umask": ("import os\nos.umask(0o77)", "it changes the umask"),
