@@ -30,8 +30,9 @@ LIMIT = 15.0
 BEFORE, AFTER = 0.2, 0.5
 """Seconds that a server is asked before a save and after it is served: a second restart would show."""
 
-REST = 1.2
-"""Seconds between two saves for one way, at least: more often nobody saves."""
+REST = 4.0
+"""Seconds between two saves for one way, at least: more often nobody saves, and reloaderd makes copies when a
+run has been quiet for a second."""
 
 
 class Figures(NamedTuple):
@@ -39,6 +40,7 @@ class Figures(NamedTuple):
 
     project: str
     way: str
+    title: str
     saves: int
     missed: int
     median: float | None
@@ -102,8 +104,18 @@ class Site:
 
     async def is_up(self) -> bool:
         """Whether it serves what was saved first, after waiting for it."""
+        assert self._process is not None
         async with Prober(self.port) as prober:
-            return await prober.wait(lambda one: one.body == f"word-{self._word}", PATIENCE) is not None
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline and self._process.poll() is None:
+                if await prober.wait(lambda one: one.body == f"word-{self._word}", 1.0) is not None:
+                    return True
+        return False
+
+    def complaint(self) -> str:
+        """The last line that it printed."""
+        with open(f"{self.directory}.log", encoding="utf-8", errors="replace") as file:
+            return file.read().strip().rpartition("\n")[2]
 
     async def edit(self, count: bool = True) -> None:
         """Save once, and note how long it took to be served."""
@@ -131,6 +143,7 @@ class Site:
         return Figures(
             self.project.name,
             self.way.name,
+            self.way.title,
             saves,
             self.missed,
             median(self.times),
@@ -166,7 +179,7 @@ async def measure(
             if await site.is_up():
                 sites.append(site)
             else:
-                say(f"{project.name}: {way.name} did not start: see {site.directory}.log")
+                say(f"{project.name}: {way.name} did not start: {site.complaint()}")
         for site in sites:
             await site.edit(count=False)
             await site.edit(count=False)

@@ -22,10 +22,12 @@ FROM_PYPI = ("django", "flask", "fastapi", "uvicorn", "pandas", "hupper", "watch
 class Way(NamedTuple):
     """`command(project, directory, port)` starts it in `directory`; None: it is not for this project.
 
-    `listed`: it reads the names of files from stdin.
+    `title` is what it is called in tables, `name` what it is chosen by.  `listed`: it reads the names of
+    files from stdin.
     """
 
     name: str
+    title: str
     command: Callable[[Project, str, int], list[str] | None]
     listed: bool = False
 
@@ -45,32 +47,67 @@ def fetch() -> None:
 def ways(scratch: str) -> list[Way]:
     """All that are there."""
     program = install(scratch, HERE)
-    found = [Way(name, _reloaderd(program, options)) for name, options in OURS.items()] if program else []
+    found = [] if program is None else _ours(program)
     for name, path, command, listed in (
         ("entr", shutil.which("entr"), lambda one: [one, "-n", "-r"], True),
         ("watchmedo", _tool("watchmedo"), _watchmedo, False),
     ):
         if path is not None:
-            found.append(Way(name, _before(command(path)), listed))
+            found.append(Way(name, name, _before(command(path)), listed))
     if (watchfiles := _tool("watchfiles")) is not None:
-        found.append(Way("watchfiles", _quoted([watchfiles], after=["."])))
+        found.append(Way("watchfiles", "watchfiles", _quoted([watchfiles], after=["."])))
     if (nodemon := _nodemon()) is not None:
-        found.append(Way("nodemon", _quoted([nodemon, "--watch", ".", "--ext", "py", "--exec"])))
+        found.append(Way("nodemon", "nodemon", _quoted([nodemon, "--watch", ".", "--ext", "py", "--exec"])))
     if (hupper := _tool("hupper")) is not None:
         found.append(
-            Way("hupper", lambda project, _, port: [hupper, "-m", project.module, *project.arguments(port)])
+            Way("hupper", "hupper", lambda one, _, port: [hupper, "-m", one.module, *one.arguments(port)])
         )
-    return [*found, Way("its own", lambda project, _, port: [*start(project), *project.reloading(port)])]
+    own = Way("own", "its own reloader", lambda one, _, port: [*start(one), *one.reloading(port)])
+    return [*found, own]
 
+
+KEEP, OVERLAP, WARM = ("--keep-sockets",), ("--keep-sockets", "--overlap"), ("--warm",)
+OFF = ("--checkpoints", "0")
 
 OURS = {
-    "reloaderd": (),
-    "reloaderd --keep-sockets": ("--keep-sockets",),
-    "reloaderd --overlap": ("--keep-sockets", "--overlap"),
-    "reloaderd --warm": ("--warm",),
-    "reloaderd --warm --keep-sockets": ("--warm", "--keep-sockets"),
+    "cold": ("reloaderd", ()),
+    "keep": ("reloaderd --keep-sockets", KEEP),
+    "overlap": ("reloaderd --overlap", OVERLAP),
+    "warm": ("reloaderd --warm, first edit", (*WARM, *OFF)),
+    "warm-keep": ("reloaderd --warm --keep-sockets, first edit", (*WARM, *KEEP, *OFF)),
+    "warm-overlap": ("reloaderd --warm --overlap, first edit", (*WARM, *OVERLAP, *OFF)),
+    "checkpoint": ("reloaderd --warm", WARM),
+    "checkpoint-keep": ("reloaderd --warm --keep-sockets", (*WARM, *KEEP)),
+    "checkpoint-overlap": ("reloaderd --warm --overlap", (*WARM, *OVERLAP)),
 }
-"""The options of reloaderd that are compared."""
+"""The options of reloaderd that are compared, by the names of the ways.
+
+With checkpoints the first edit of a module is served by a copy that has the libraries, each later one by a
+copy that was made just before the module was imported.  Each save here edits the same module; so the first
+edit of one is what is measured where there are no checkpoints.
+"""
+
+
+def is_ours(name: str) -> bool:
+    """Whether a way is one of reloaderd's."""
+    return name in OURS
+
+
+def _ours(program: str) -> list[Way]:
+    """Those of a reloaderd; without checkpoints there is one way for each that has them elsewhere."""
+    told = subprocess.run([program, "watch", "--help"], capture_output=True, text=True, check=True).stdout
+    has_checkpoints = OFF[0] in told
+    found = []
+    for name, (title, options) in OURS.items():
+        if not has_checkpoints:
+            if name.startswith("checkpoint"):
+                continue
+            title, options = (
+                title.removesuffix(", first edit"),
+                tuple(one for one in options if one not in OFF),
+            )
+        found.append(Way(name, title, _reloaderd(program, options)))
+    return found
 
 
 def start(project: Project) -> list[str]:

@@ -6,7 +6,8 @@ Facts
 - The .pth files, and the sitecustomize that ours hides, have run once by then, for all copies.
 - CPython 3.8 makes a lock anew in a forked process by another allocator than it frees it with at the end:
   where the allocators check that, whatever is forked is aborted then.
-- `python -m NAME` warns of a NAME that is in sys.modules already.
+- `python -m NAME` imports a package of that name, as any import does, and then runs its `__main__`.  Of a
+  module it warns that is in sys.modules already.
 """
 
 import sys
@@ -45,7 +46,7 @@ def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | No
             pause.say(f"aside {trouble}")
             _exit(0)
         fresh = Fresh(agent.places)
-        ahead = Ahead(plan, agent, number, _target(), fresh)
+        ahead = Ahead(plan, agent, number, _target(plan), fresh)
         ahead.run()
         findings = _findings(ahead, witness)
         if findings:
@@ -122,8 +123,16 @@ def _customize(places: "Any") -> str:
     return _unfit()
 
 
-def _target() -> "list[str]":
+def _target(plan: Plan) -> "list[str]":
     """The module that `python -m` is to run: it must not be imported before."""
+    name = _named()
+    main = name + ".__main__"
+    is_package = plan.modules.get(name, "").rpartition("/")[2].startswith("__init__.")
+    return [] if not name else [main] if is_package else [name, main]
+
+
+def _named() -> str:
+    """What follows `-m`, if that is how the interpreter was started."""
     words = [fsdecode(word) for word in content("/proc/self/cmdline").split(b"\0")][1:]
     while words:
         word = words.pop(0)
@@ -131,15 +140,14 @@ def _target() -> "list[str]":
             break
         for index, letter in enumerate(word[1:], 2):
             if letter == "m":
-                name = word[index:] or (words[0] if words else "")
-                return [name, name + ".__main__"]
+                return word[index:] or (words[0] if words else "")
             if letter in "cWX":
                 if letter == "c":
-                    return []
+                    return ""
                 if not word[index:]:
                     words[:1] = []
                 break
             if letter == "-":  # --check-hash-based-pycs default
                 words[:1] = []
                 break
-    return []
+    return ""

@@ -63,3 +63,32 @@ def test_what_reloaderd_was_given_is_handed_on(twice: Twice, what: str) -> None:
     cold, warm = twice.both({"app.py": PROBE}, prefix=GIVEN[what])
     different = [(key, cold[key], warm[key]) for key in cold if cold[key] != warm[key]]
     assert not different, different
+
+
+AHEAD = """
+import sys
+frame, files = sys._getframe(), []
+while frame is not None:
+    files.append(frame.f_code.co_filename)
+    frame = frame.f_back
+AHEAD = any("_reloaderd_ahead" in file for file in files)
+"""
+
+MAIN = """
+import json, sys
+from telling import tell
+import tool, tool.part
+names = sorted(name for name in sys.modules if name.startswith(("tool", "single")))
+tell([tool.AHEAD, tool.part.AHEAD, __name__, names])
+"""
+
+
+@pytest.mark.parametrize(("target", "extra"), [("tool", []), ("single", []), ("tool.inner", ["tool.inner"])])
+def test_a_library_that_is_run_as_a_module(twice: Twice, target: str, extra: list[str]) -> None:
+    """Its package is imported ahead, and what is run is not: of a module that is, Python warns."""
+    files = {"tool/__init__.py": AHEAD, "tool/part.py": AHEAD, "tool/__main__.py": MAIN, "single.py": MAIN}
+    twice.libraries(**files, **{"tool/inner/__init__.py": "", "tool/inner/__main__.py": MAIN})
+    cold, warm = twice.both({"app.py": ""}, sys.executable, "-W", "error", "-m", target)
+    names = ["tool", *extra, "tool.part"]
+    assert cold == [False, False, "__main__", names]
+    assert warm == [True, True, "__main__", names]
