@@ -28,6 +28,7 @@ from reloaderd.core.telling import changed, environ, storm
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
+    ChildAnswered,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -172,6 +173,8 @@ class Service:
                 return self.supervisor.keeper_died(now, event.run)
             case ChildReady():
                 return self.supervisor.ready(event.run, now)
+            case ChildAnswered():
+                return self.supervisor.answered(event.run, now)
             case FilesLoaded():
                 self._news(event, now)
                 return self._loaded(event, now) if self.supervisor.has(event.run) else []

@@ -34,6 +34,7 @@ from reloaderd.events.files import (
     Why,
 )
 from reloaderd.events.runs import (
+    ChildAnswered,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -55,6 +56,7 @@ __all__ = [
     "Anchored",
     "Armed",
     "Asked",
+    "ChildAnswered",
     "ChildEnded",
     "ChildReady",
     "ChildStarted",
@@ -164,6 +166,7 @@ Event = (
     | RunGone
     | ChildTold
     | ChildReady
+    | ChildAnswered
     | ZygoteReady
     | ZygoteGone
     | KeeperDied
