@@ -193,14 +193,14 @@ class Porter:
         slot = self._slots[number]
         slot.stopping = True  # what it closes from now on it was told to
         inodes = self._stock.shared(number) | self._given
-        listening = openfiles.listening(os.getpid())
-        ports = {int(listening[one].rpartition(":")[2]) for one in inodes if one in listening}
-        slot.answering = Answering(now, lambda: self._processes_of(slot), ports)
         self._withdraw(number)
         try:
             os.symlink(" ".join(map(str, inodes)) or "none", self._duty.notices[number])
         except OSError:  # then it accepts until it is stopped
             pass
+        listening = openfiles.listening(os.getpid())
+        ports = {int(listening[one].rpartition(":")[2]) for one in inodes if one in listening}
+        slot.answering = Answering(now, lambda: self._processes_of(slot), ports)
 
     def _withdraw(self, number: int) -> None:
         """Take the notice away: the next run there is to accept."""
