@@ -293,7 +293,7 @@ def test_one_that_does_not_answer_is_stopped_all_the_same(place: Place, watch: W
             slow.getresponse()
 
 
-def test_nobody_waits_for_who_asks_nothing(place: Place, watch: Watch) -> None:
+def test_who_asks_nothing_is_not_waited_for(place: Place, watch: Watch) -> None:
     """A connection that is kept open may be closed between two requests."""
     daemon, port = serve(place, watch, "--stop-timeout=600s", code=SLOWLY)
     with connected(port, "/") as idle:
