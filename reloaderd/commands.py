@@ -130,6 +130,13 @@ class SignalChild(NamedTuple):
     ends: bool = False
 
 
+class RelieveChild(NamedTuple):
+    """Have the run accept no more, as another one does: answered by `ChildAnswered`."""
+
+    service: str
+    run: int
+
+
 class KillTree(NamedTuple):
     """SIGKILL all that is left of the run, until nothing is: answered by `RunGone`."""
 
@@ -239,6 +246,7 @@ Command = (
     | StartChild
     | WarmUp
     | SignalChild
+    | RelieveChild
     | KillTree
     | TellChild
     | ReadConfig

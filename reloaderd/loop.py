@@ -226,6 +226,9 @@ class Loop:
         child.signal(command.run, command.signum, command.scope, command.ends)
         return ()
 
+    def _relieve_child(self, command: do.RelieveChild) -> Sequence[Event]:
+        return self._processes.relieve(command.service, command.run)
+
     def _kill_tree(self, command: do.KillTree) -> Sequence[Event]:
         self._children[command.service].kill(command.run)
         return ()
@@ -327,6 +330,7 @@ _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     do.StartChild: Loop._start_child,
     do.WarmUp: Loop._warm_up,
     do.SignalChild: Loop._signal_child,
+    do.RelieveChild: Loop._relieve_child,
     do.KillTree: Loop._kill_tree,
     do.TellChild: Loop._tell_child,
     do.CheckSyntax: Loop._check_syntax,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 from reloaderd import commands as do
+from reloaderd.events import Event
 from reloaderd.kernel.agents import Agents, without_agent
 from reloaderd.kernel.child import Child, become_subreaper, working_directory
 from reloaderd.kernel.spawn import given_environment
@@ -117,6 +118,11 @@ class Processes:
             self._handover.mend(name)
         self.children[name].start(*command[1:])
 
+    def relieve(self, name: str, run: int) -> Sequence[Event]:
+        """Have one of the two runs of a service accept no more."""
+        child = self.children[name]
+        return () if isinstance(child, Child) else child.relieve(run)
+
     def remove(self, name: str) -> None:
         """Let go of what it had; nothing of it is alive."""
         if name in self.compilers:
@@ -175,7 +181,7 @@ class Processes:
             return children[0]
         from reloaderd.kernel.pair import Pair
 
-        return Pair(children)
+        return Pair(service.name, children)
 
     def _porter(self, service: ServiceSettings, handed: Handed) -> Porter | None:
         if self.agents is None or not (service.keep_sockets or service.overlap):

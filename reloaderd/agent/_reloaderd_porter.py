@@ -20,6 +20,8 @@ from os import fsencode
 from posix import close, dup2, fstat, get_blocking, get_inheritable, getcwdb, set_blocking
 from sys import byteorder
 
+from _reloaderd_leave import leave, leaves  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,9 @@ PATIENCE = 2.0
 
 REMEMBERED = 1024
 """Sockets with a port that the kernel chose, before what is known of these is forgotten."""
+
+LEAVES = "-leaves~"
+"""What is added to the address for the notice that another run has taken over (kernel.porter)."""
 
 EADDRINUSE = 98
 NOT_KEPT, TAKEN, AGAIN = 0, 1, 2
@@ -55,13 +60,14 @@ class Sockets:
     """What this process has to do with the one who keeps the sockets, whose address is given.
 
     `keeps` is whether it is to have duplicates, else it is only told what listens; `watched` whether it
-    wants to know when one begins to accept.
+    wants to know when one begins to accept, and says when to accept no more.
     """
 
     def __init__(self, address: str, keeps: bool, watched: bool) -> None:
         self.address = address
         self.keeps = keeps
         self.watched = watched
+        self.accepted = False
         self.wrapped = False
         self.chosen: set[int] = set()  # inodes of those whose port the kernel chose
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
@@ -83,7 +89,7 @@ class Sockets:
         kind.listen = _listen(self, _Socket.listen)
         kind._real_close = _real_close(self, kind._real_close)
         if self.watched:
-            kind.accept = _accept(self, kind)
+            kind.accept = _accept(self, kind.accept)
 
     def shares(self, sock: "Any") -> bool:
         """Whether bind(2) of it would not fail where another one listens."""
@@ -139,6 +145,13 @@ class Sockets:
             self.told[number] = inode
             path = _path(sock.getsockname()) if _family(sock) == _UNIX else b""
             self._send(b"keep %d " % inode + path, number if self.keeps else -1)
+        except Exception:
+            pass
+
+    def accepts(self, sock: "Any") -> None:
+        """It is the first one that is asked for a connection: say so."""
+        try:
+            self._send(b"accept %d" % fstat(sock.fileno()).st_ino)
         except Exception:
             pass
 
@@ -270,17 +283,15 @@ def _real_close(sockets: Sockets, original: "Callable[..., None]") -> "Callable[
     return _real_close
 
 
-def _accept(sockets: Sockets, kind: "Any") -> "Callable[..., Any]":
-    original = kind.accept
+def _accept(sockets: Sockets, original: "Callable[..., Any]") -> "Callable[..., Any]":
+    notice = sockets.address + LEAVES
 
     def accept(self: "Any") -> "Any":
-        kind.accept = original
-        try:
-            inode = fstat(self.fileno()).st_ino
-        except OSError:
-            inode = 0
-        if inode:
-            sockets.say(b"accept %d" % inode)
+        if not sockets.accepted:
+            sockets.accepted = True
+            sockets.accepts(self)
+        if leaves(notice):
+            leave(self, notice)
         return original(self)
 
     accept.__doc__ = original.__doc__

@@ -2,10 +2,11 @@
 
 Rules:
 - Two supervisors, each with one run at a time: one *serves*, the other has the run that comes or leaves.
-- A change while a run serves starts another.  When that is ready the former is stopped; one that ends before,
-  or is not ready in time, is told of as held, and the former goes on until the next change.
-- A change while one comes stops that and starts the next; while one leaves, it waits for that: there are
-  never three runs.
+- A change while a run serves starts another.  When that is ready the former accepts no more, and is stopped
+  when it has answered what it had accepted, or after --stop-timeout.  One that ends before it is ready, or is
+  not in time, is told of as held, and the former goes on until the next change.
+- A change while one comes stops that and starts the next; while one finishes or leaves, it waits for that:
+  there are never three runs.
 - A run that ends while another comes has no successor but that one, be it ready or not.
 - Where no run serves, all is as without --overlap.
 - reloaderd ends, or makes place, when both have ended.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from reloaderd.commands import Command, Quit, Report
+from reloaderd.commands import Command, Quit, RelieveChild, Report
 from reloaderd.core.reasons import NOT_READY, signal_name
 from reloaderd.core.supervisor import Supervisor
 from reloaderd.core.transitions import ALIVE, UP, State
@@ -28,6 +29,7 @@ class Phase(Enum):
 
     ALONE = "alone"  # nothing
     COMING = "coming"  # its run is to take over
+    FINISHING = "finishing"  # its run answers what it has accepted: another serves
     LEAVING = "leaving"  # its run is being stopped: another serves
     ENDING = "ending"  # both are
 
@@ -44,7 +46,7 @@ class Overlap:
         self.cold = True  # each run is executed: a copy to start from is one keeper's
         self._again = False  # a change waits until there is room for another run
         self._since: float | None = None  # when the first change that the coming run is for was seen
-        self._due: float | None = None  # when the coming run is ready, or late
+        self._due: float | None = None  # when the coming run is ready or late, the finishing one is stopped
         self._why = ""  # how the coming run ended
         self._quit = False
 
@@ -150,15 +152,18 @@ class Overlap:
         commands = self._serving.tick(now) + self._other.tick(now)
         if self._due is not None and now >= self._due:
             self._due = None
-            if isinstance(self._settings.ready, float):
-                commands += self._take_over(now)
-            else:
-                seconds = self._settings.ready_timeout
-                self._why = f"was not ready within {seconds:g} s"
-                commands += self._give_up(now)
-                commands += self._other.retire(now)
-                self.phase = Phase.LEAVING
+            commands += self._serve_due(now)
         return self._settle(commands, now)
+
+    def _serve_due(self, now: float) -> list[Command]:
+        if self.phase is Phase.FINISHING:
+            seconds = self._settings.stop_timeout
+            text = f"run {self._other.run} has not answered all within {seconds:g} s, and is stopped"
+            return [Report("warning", self._settings.name, {"text": text}), *self._leave(now)]
+        if isinstance(self._settings.ready, float):
+            return self._take_over(now)
+        self._why = f"was not ready within {self._settings.ready_timeout:g} s"
+        return [*self._give_up(now), *self._leave(now)]
 
     def launch(self, environ: dict[str, str], since: float | None, now: float) -> list[Command]:
         """Start the run that START asked for."""
@@ -192,6 +197,12 @@ class Overlap:
             return []
         return self._settle(self._take_over(now), now)
 
+    def answered(self, run: int, now: float) -> list[Command]:
+        """The run that finishes has answered all."""
+        if self.phase is not Phase.FINISHING or run != self._other.run:
+            return []
+        return self._settle(self._leave(now), now)
+
     def keeper_died(self, now: float, run: int) -> list[Command]:
         """The process that keeps the child of this run was killed."""
         one = self._other if run == self._other.run else self._serving
@@ -209,7 +220,7 @@ class Overlap:
             return self._other.change(now)
         if not (self._serving.alive and self._serving.state in UP):
             return self._serving.change(now)
-        if self.phase is Phase.LEAVING:
+        if self.phase in (Phase.FINISHING, Phase.LEAVING):
             self._again = True
             return []
         self.phase = Phase.COMING
@@ -222,14 +233,20 @@ class Overlap:
             return []  # it is about to be told that it is not
         ms = {} if self._since is None else {"ms": round((now - self._since) * 1000, 1)}
         report = Report("restarted", self._settings.name, {"run": self._other.run, **ms})
-        return [report, *self._swap(now)]
+        self._swap()
+        if self._settings.stop_timeout <= 0:
+            return [report, *self._leave(now)]
+        self.phase, self._due = Phase.FINISHING, now + self._settings.stop_timeout
+        return [report, RelieveChild(self._settings.name, self._other.run)]
 
-    def _swap(self, now: float) -> list[Command]:
+    def _swap(self) -> None:
         self._serving, self._other = self._other, self._serving
         self._serving.trial = False
         self._other.trial = True
-        self._due = None
-        self.phase = Phase.LEAVING
+
+    def _leave(self, now: float) -> list[Command]:
+        """The run that does not serve is stopped."""
+        self.phase, self._due = Phase.LEAVING, None
         return self._other.retire(now)
 
     def _give_up(self, now: float) -> list[Command]:
@@ -245,10 +262,13 @@ class Overlap:
             self.phase, self._due = Phase.ENDING, None
             commands += self._other.close(0, now)
         if self.phase is Phase.COMING and self._serving.state not in UP:
-            commands += self._swap(now)
+            self._swap()
+            commands += self._leave(now)
         if self.phase is Phase.COMING and self._other.state is State.WAITING:
             self.phase, self._due = Phase.ALONE, None
             commands += self._give_up(now)
+        if self.phase is Phase.FINISHING and self._other.state not in UP:
+            self.phase, self._due = Phase.LEAVING, None  # it ended by itself
         if self.phase is Phase.LEAVING and self._other.state is State.WAITING:
             self.phase = Phase.ALONE
             if self._again:

@@ -32,6 +32,7 @@ from reloaderd.events import (
     CheckpointGone,
     CheckpointPassed,
     CheckpointReady,
+    ChildAnswered,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -178,6 +179,8 @@ class Service:
                 return self.supervisor.keeper_died(now, event.run)
             case ChildReady():
                 return self.supervisor.ready(event.run, now)
+            case ChildAnswered():
+                return self.supervisor.answered(event.run, now)
             case FilesLoaded():
                 self._news(event, now)
                 return self._loaded(event, now) if self.supervisor.has(event.run) else []

@@ -201,6 +201,10 @@ class Supervisor:
         """The run is ready, for which nobody waits."""
         return []
 
+    def answered(self, run: int, now: float) -> list[Command]:
+        """The run has answered all, for which nobody waits."""
+        return []
+
     def keeper_died(self, now: float, run: int = 0) -> list[Command]:
         """The process that keeps the child was killed, and all that it kept."""
         name = self._settings.name

@@ -37,6 +37,7 @@ from reloaderd.events.runs import (
     CheckpointGone,
     CheckpointPassed,
     CheckpointReady,
+    ChildAnswered,
     ChildEnded,
     ChildReady,
     ChildStarted,
@@ -61,6 +62,7 @@ __all__ = [
     "CheckpointGone",
     "CheckpointPassed",
     "CheckpointReady",
+    "ChildAnswered",
     "ChildEnded",
     "ChildReady",
     "ChildStarted",
@@ -170,6 +172,7 @@ Event = (
     | RunGone
     | ChildTold
     | ChildReady
+    | ChildAnswered
     | ZygoteReady
     | CheckpointPassed
     | CheckpointReady

@@ -136,6 +136,13 @@ class ChildReady(NamedTuple):
     run: int
 
 
+class ChildAnswered(NamedTuple):
+    """The run has answered all that it has accepted, as far as can be told (`RelieveChild`)."""
+
+    service: str
+    run: int
+
+
 class ZygoteReady(NamedTuple):
     """There is a paused copy of the command's interpreter with so many modules imported ahead.
 

@@ -160,6 +160,9 @@ class Door(Protocol):
     def started(self, slot: int, run: int, keeper: int) -> None:
         """A run is about to be started, by this keeper."""
 
+    def leaving(self, slot: int) -> bool:
+        """It is to accept no more, and to be told of when it has answered all; False: nobody will."""
+
     def stopping(self, slot: int) -> None:
         """It is about to be told to end."""
 
@@ -281,6 +284,10 @@ class Child:
         if ends and self._door is not None:
             self._door.stopping(self._slot)
         self._ask("signal", run, int(signum), scope, ends)
+
+    def relieve(self) -> bool:
+        """Have the run accept no more: answered by `ChildAnswered`.  False: nobody can tell it."""
+        return self._door is not None and self._door.leaving(self._slot)
 
     def kill(self, run: int) -> None:
         """SIGKILL all that is left of the run, until nothing is: answered by `RunGone`."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import select
 from collections.abc import Mapping, Sequence
 
-from reloaderd.events import Event, KeeperDied, RunGone, StartFailed
+from reloaderd.events import ChildAnswered, Event, KeeperDied, RunGone, StartFailed
 from reloaderd.kernel.child import Child
 
 
 class Pair:
     """What `Child` is, for `--overlap`."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, service: str, children: Sequence[Child]) -> None:
+        self._service = service
         self._children = children
         self._runs = [0] * len(children)  # the run of each, until nothing of it is left
         self._epoll = select.epoll()
@@ -51,6 +52,11 @@ class Pair:
         """Send `signum` to `scope` of the run."""
         for child in self._of(run):
             child.signal(run, signum, scope, ends)
+
+    def relieve(self, run: int) -> list[Event]:
+        """Have the run accept no more: answered by `ChildAnswered`."""
+        told = [child.relieve() for child in self._of(run)]
+        return [] if any(told) else [ChildAnswered(self._service, run)]
 
     def kill(self, run: int) -> None:
         """SIGKILL all that is left of the run."""

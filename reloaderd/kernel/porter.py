@@ -5,8 +5,8 @@ of the runs speak to it by sockets, one a slot.  A service has one run at a time
 --overlap two, in slots 0 and 1.  A process of its own, since whoever binds must not wait until the daemon
 has done what it does.
 
-    requests  ("started", slot, run, keeper)  ("stopping", slot)  ("gone", slot)
-    reports   ("below", address, name)  ("ready", run)
+    requests  ("started", slot, run, keeper)  ("leaving", slot)  ("stopping", slot)  ("gone", slot)
+    reports   ("below", address, name)  ("ready", run)  ("answered", run)
     packets   of an agent, one a connection
         keep INODE PATH
                        with a descriptor: the process listens there; PATH is that of a Unix socket
@@ -15,10 +15,13 @@ has done what it does.
         accept INODE   it has begun to accept
         take FAMILY PROTOCOL V6ONLY REUSEPORT PORT HOST
                        it is about to bind: answered by `take` with a descriptor, `again` or `none`
+    notice    a link beside the door: its text is the inodes at which the run is to accept no more
 
 Facts
 - What the daemon wrote before it had a signal sent can be read before what the process did upon the signal is
   told: requests are read first.
+- symlink(2) makes a link with its text in one step, and readlink(2) takes no descriptor: a process that looks
+  at each accept whether there is one (_reloaderd_leave) waits for nobody.
 - A pidfd becomes readable when its process ends (pidfd_open(2)).
 """
 
@@ -30,9 +33,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, openfiles, proctree
+from reloaderd.kernel.answering import Answering
 from reloaderd.kernel.callers import Caller, Callers, numbers, rings
 from reloaderd.kernel.keeper import settle
 from reloaderd.kernel.readiness import Readiness
@@ -56,7 +61,8 @@ class Duty(NamedTuple):
 
     `doors` are the sockets to which agents connect, `bells` those to which runs say that they are ready, one
     a slot each; `given` are the inodes of what --listen hands on.  With `wants` it is to tell when a run is
-    ready: `serves` or `notify`.  With `keeps` it keeps what listens.
+    ready: `serves` or `notify`.  With `keeps` it keeps what listens.  `notices` is where to put one, a slot
+    each.
     """
 
     service: str
@@ -65,6 +71,7 @@ class Duty(NamedTuple):
     given: Collection[int]
     wants: str
     keeps: bool
+    notices: Sequence[str]
 
 
 def mind(duty: Duty, requests: int, reports: int) -> NoReturn:
@@ -95,6 +102,7 @@ class Slot:
         self.look: float | None = None  # when to look who has what was closed
         self.looks: list[float] = []  # when to look at what listens
         self.readiness: Readiness | None = None  # until it is ready
+        self.answering: Answering | None = None  # while it leaves, until it has answered all
 
 
 class Porter:
@@ -153,6 +161,7 @@ class Porter:
     def _note(self, request: tuple[Any, ...], now: float) -> None:
         match request:
             case ("started", number, run, keeper):
+                self._withdraw(number)
                 slot = self._slots[number] = Slot()
                 slot.run, slot.keeper = run, keeper
                 slot.looks = [now + seconds for seconds in LOOKS] if self._duty.keeps else []
@@ -163,17 +172,40 @@ class Porter:
                         # the one before has said what it said; this one may have been quick
                         self._ring(slot, any(_is_below(pid, keeper) for pid in rings(bell)))
                 self._stock.started(number)
+            case ("leaving", number):
+                self._leave(number, now)
             case ("stopping", number):
+                self._slots[number].answering = None
                 self._slots[number].stopping = True
             case ("gone", number):
                 self._hear_out(number)
                 self._stock.gone(number, self._slots[number].stopping, now)
+                self._withdraw(number)
                 self._slots[number] = Slot()
                 for fd, (slot_of, _) in [*self._processes.items()]:
                     if slot_of == number:
                         self._forget(fd)
             case _:
                 raise AssertionError(request[0])
+
+    def _leave(self, number: int, now: float) -> None:
+        """Another run serves what this one does: have it accept no more there, and see it answer."""
+        slot = self._slots[number]
+        slot.stopping = True  # what it closes from now on it was told to
+        inodes = self._stock.shared(number) | self._given
+        self._withdraw(number)
+        try:
+            os.symlink(" ".join(map(str, inodes)) or "none", self._duty.notices[number])
+        except OSError:  # then it accepts until it is stopped
+            pass
+        listening = openfiles.listening(os.getpid())
+        ports = {int(listening[one].rpartition(":")[2]) for one in inodes if one in listening}
+        slot.answering = Answering(now, lambda: self._processes_of(slot), ports)
+
+    def _withdraw(self, number: int) -> None:
+        """Take the notice away: the next run there is to accept."""
+        with suppress(OSError):
+            os.unlink(self._duty.notices[number])
 
     def _report(self, *record: Any) -> None:
         try:
@@ -266,7 +298,8 @@ class Porter:
     def _deadline(self) -> float | None:
         instants = [self._stock.deadline, *(slot.look for slot in self._slots)]
         instants += [slot.looks[0] for slot in self._slots if slot.looks]
-        instants += [slot.readiness.due for slot in self._slots if slot.readiness is not None]
+        looked = [one for slot in self._slots for one in (slot.readiness, slot.answering)]
+        instants += [one.due for one in looked if one is not None]
         return min((one for one in instants if one is not None), default=None)
 
     def _tick(self, now: float) -> None:
@@ -280,9 +313,11 @@ class Porter:
                 slot.looks = [one for one in slot.looks if one > now]
                 if slot.run and not slot.stopping:
                     self._look_below(slot)
-
             if slot.readiness is not None and slot.readiness.due <= now:
                 self._look_ready(number, slot, slot.readiness, now)
+            if slot.answering is not None and slot.answering.due <= now and slot.answering.look(now):
+                slot.answering = None
+                self._report("answered", slot.run)
 
     def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
         others = [at for at in range(len(self._slots)) if at != number]

@@ -15,13 +15,16 @@ from contextlib import suppress
 from typing import Any
 
 from reloaderd.commands import Command, Report
-from reloaderd.events import ChildReady, Event
+from reloaderd.events import ChildAnswered, ChildReady, Event
 from reloaderd.kernel import frames
 from reloaderd.kernel.child import forget_process, fork_process
 from reloaderd.kernel.runtime import datagram_socket, listening_socket, runtime_directory
 
 BACKLOG = 128
 """Connections that may wait: each agent has one at a time."""
+
+NOTICE = "-leaves~"
+"""The end of a notice's name, as the agent knows it.  Names like it are ignored by default."""
 
 
 class Porter:
@@ -42,6 +45,7 @@ class Porter:
         directory = runtime_directory()
         name = f"agent-{os.getpid()}-{os.urandom(4).hex()}"
         self._paths = [os.path.join(directory, f"{name}-{slot}") for slot in range(slots)]
+        self._notices = [f"{path}{NOTICE}" for path in self._paths]
         self._doors: list[Any] = []
         self._bells: list[Any] = []
         self._wants = wants
@@ -80,6 +84,11 @@ class Porter:
                 return
         self._tell("started", slot, run, keeper)
 
+    def leaving(self, slot: int) -> bool:
+        """It is to accept no more, and to be told of when it has answered all; False: there is no porter."""
+        self._tell("leaving", slot)
+        return self._requests >= 0
+
     def stopping(self, slot: int) -> None:
         """It is about to be told to end."""
         self._tell("stopping", slot)
@@ -107,7 +116,7 @@ class Porter:
         for one in (*self._doors, *self._bells):
             one.close()
         for path in self._paths:
-            for name in (path, f"{path}-notify"):
+            for name in (path, f"{path}-notify", f"{path}{NOTICE}"):
                 with suppress(OSError):
                     os.unlink(name)
         self._doors.clear()
@@ -117,6 +126,8 @@ class Porter:
     def _event(self, kind: str, *fields: Any) -> Event | Command:
         if kind == "ready":
             return ChildReady(self._service, *fields)
+        if kind == "answered":
+            return ChildAnswered(self._service, *fields)
         address, name = fields
         return self._warn(
             f"{address} is not kept: {name} does not bind it by Python's module socket"
@@ -154,9 +165,8 @@ class Porter:
         from reloaderd.kernel.porter import Duty, mind
 
         keeps = "keep" in self._words
-        mind(
-            Duty(self._service, self._doors, self._bells, self._given, self._wants, keeps), requests, reports
-        )
+        duty = Duty(self._service, self._doors, self._bells, self._given, self._wants, keeps, self._notices)
+        mind(duty, requests, reports)
 
     def _lose(self) -> None:
         for fd in (self._requests, self._reports):

@@ -132,12 +132,12 @@ def _is_own(directory: str, uid: int) -> bool:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens to any more."""
+    """Remove a socket that nobody listens to any more, or what lay beside it."""
     probe = new_socket()
     try:
         probe.connect(path)
     except OSError as error:
-        if error.errno == errno.ECONNREFUSED:
+        if error.errno in (errno.ECONNREFUSED, errno.ENOENT):  # the latter of a link that is a notice
             with suppress(FileNotFoundError):  # another one has just done so
                 os.unlink(path)
     finally:

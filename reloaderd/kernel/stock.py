@@ -95,6 +95,10 @@ class Stock:
         """Those of what the slot's run has, and the next one will: a Unix socket it makes anew."""
         return {one.inode for one in self._all if slot in one.slots and one.key.family != _socket.AF_UNIX}
 
+    def shared(self, slot: int) -> set[int]:
+        """Those of what the slot's run has, and another run does, too."""
+        return {one.inode for one in self._all if slot in one.slots and len(one.slots) > 1}
+
     def keep(self, fd: int, path: bytes, slot: int, now: float) -> None:
         """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path."""
         inode = os.fstat(fd).st_ino

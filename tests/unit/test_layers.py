@@ -86,10 +86,11 @@ SIBLINGS = {
     "kernel.poller": {"kernel.looks"},
     "kernel.pair": {"kernel.child"},
     "kernel.porter": {
-        *("kernel.callers", "kernel.keeper", "kernel.openfiles", "kernel.readiness"),
+        *("kernel.answering", "kernel.callers", "kernel.keeper", "kernel.openfiles", "kernel.readiness"),
         "kernel.stock",
     },
     "kernel.readiness": {"kernel.openfiles"},
+    "kernel.answering": {"kernel.connections", "kernel.openfiles"},
     "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
     "kernel.notify": {"kernel.runtime"},
     "kernel.pulse": {"kernel.runtime"},
@@ -104,9 +105,9 @@ SIBLINGS = {
 
 OF_EVERY_PYTHON = {
     *("marshal", "os", "posix", "sys", "time"),
-    *("_json", "_signal", "_socket", "gc"),
+    *("_json", "_signal", "_socket", "gc", "select"),
 }
-"""What the agent may import: it is loaded by then in every Python, but for the last two, which are in C."""
+"""What the agent may import: it is loaded by then in every Python, but for the last three, which are in C."""
 
 NOT_WHEN_IDLE = {
     *("asyncio", "logging", "dataclasses", "inspect", "rich"),
@@ -134,6 +135,7 @@ NOT_WHEN_IDLE = {
     *("reloaderd.kernel.cgroups", "reloaderd.kernel.sockets"),
     *("reloaderd.kernel.stock", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
     *("reloaderd.kernel.porters", "reloaderd.kernel.readiness", "reloaderd.kernel.pair"),
+    *("reloaderd.kernel.answering", "reloaderd.kernel.connections"),
     "reloaderd.kernel.callers",
     "reloaderd.core.overlap",
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),

@@ -57,7 +57,7 @@ class Life:
     """Both supervisors, both keepers and a clock."""
 
     phases: set[Phase] = set()
-    held = taken = 0
+    held = taken = answers = 0
 
     def __init__(self, settings: ServiceSettings, manners: list[Manner]) -> None:
         self.now = 100.0
@@ -80,6 +80,9 @@ class Life:
                     self.latest = command.run
                     self.pair.start(command.run)
                     self.seen = self.changes
+                case do.RelieveChild():
+                    assert self.overlap.phase is Phase.FINISHING
+                    assert self.overlap._serving.state in UP, "one finishes, and none serves"
                 case do.SignalChild():
                     for keeper in self.pair.of(command.run):
                         keeper.signal(command.run, command.scope)
@@ -122,6 +125,15 @@ class Life:
         if self.overlap._serving.run != serving:
             Life.taken += 1
         self.perform(self.overlap.ready(max(self.overlap.run - 1, 0), self.now))
+
+    def answered(self) -> None:
+        self.ready()
+        self.perform(self.overlap.answered(self.overlap.run, self.now))
+        finishes = self.overlap.phase is Phase.FINISHING
+        self.perform(self.overlap.answered(self.overlap._other.run, self.now))
+        if finishes:
+            Life.answers += 1
+            assert self.overlap.phase is not Phase.FINISHING
 
     def killed(self) -> None:
         """A keeper dies, and what it keeps."""
@@ -214,6 +226,8 @@ steps = st.one_of(
     st.tuples(st.just("hold")),
     st.tuples(st.just("ready")),
     st.tuples(st.just("ready")),
+    st.tuples(st.just("answered")),
+    st.tuples(st.just("answered")),
     st.tuples(st.just("read")),
     st.tuples(st.just("drained")),
     st.tuples(st.just("killed")),
@@ -256,6 +270,7 @@ def test_holds_its_promises() -> None:
     assert Life.phases == set(Phase)
     assert Life.held > 50
     assert Life.taken > 50
+    assert Life.answers > 10
     assert Recorded.used >= OF_TWO
 
 
@@ -276,9 +291,36 @@ def test_the_former_is_stopped_when_the_next_is_ready() -> None:
     life.read()
     assert life.pair.alive == [1, 2]
     life.ready()
+    assert life.pair.alive == [1, 2]
+    life.perform(life.overlap.answered(1, life.now))
     life.settle()
     assert life.pair.alive == [2]
     assert life.overlap.run == 2
+    assert life.now == 100.0
+
+
+def test_one_that_does_not_answer_is_stopped_in_time() -> None:
+    life = up(stop_timeout=5.0)
+    life.change()
+    life.drained()
+    life.read()
+    life.ready()
+    life.change()
+    life.wait(4.9)
+    assert life.pair.alive == [1, 2]
+    assert life.overlap.run == 2
+    life.settle()
+    assert life.latest == 3, "the change waited for that"
+    assert 1 not in life.pair.alive
+
+
+def test_where_there_is_no_time_to_end_there_is_none_to_answer() -> None:
+    life = up(stop_timeout=0.0)
+    life.change()
+    life.drained()
+    life.read()
+    life.ready()
+    assert life.overlap.phase is Phase.LEAVING
 
 
 def test_one_that_is_not_ready_in_time_goes_and_the_former_stays() -> None:

@@ -1,0 +1,98 @@
+"""Has a program accept no more where another run has taken over: what both listen at is replaced in it.
+
+Facts
+- What listens is one open file description that both runs have: all that is done to it is done to both.
+  dup2(2) changes what a descriptor of this process is, and no more.
+- epoll(7) knows what it polls by description and number.  So after dup2(2) it would go on to tell of what
+  nobody here can accept, and EPOLL_CTL_DEL finds it only before.  A duplicate of the epoll is the same set.
+- poll(2), select(2) and accept(2) look up the number once, when they begin.
+- accept(2) of a socket at which nobody connects does what it does where another process was faster: EAGAIN
+  where it does not block, a timeout where there is one, else it waits.  Who accepts because poll(2) said so,
+  by a socket that blocks (socketserver), does not expect that: it gets a connection that is closed already,
+  as of a client that has gone, and asks no more.
+"""
+
+import _socket
+from posix import (
+    access,
+    close,
+    dup,
+    dup2,
+    fstat,
+    get_blocking,
+    get_inheritable,
+    listdir,
+    readlink,
+    set_blocking,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_Socket = _socket.socket
+_family = _Socket.family.__get__
+_NOWHERE: "dict[int, Any]" = {
+    _socket.AF_INET: ("127.0.0.1", 0),
+    _socket.AF_INET6: ("::1", 0),
+    _socket.AF_UNIX: b"",
+}
+"""Where the kernel chooses a port or, for AF_UNIX, an abstract name that nobody knows."""
+
+
+def leaves(notice: str) -> bool:
+    """Whether it is to accept no more: `notice` is a link then, whose text is what both runs listen at."""
+    return access(notice, 0, follow_symlinks=False)
+
+
+def leave(sock: "Any", notice: str) -> None:
+    """Have nobody connect at this socket any more, if it is one of those."""
+    try:
+        number = sock.fileno()
+        if str(fstat(number).st_ino) in readlink(notice).split():
+            _replace(sock, number)
+    except Exception:
+        pass
+
+
+def _replace(sock: "Any", number: int) -> None:
+    family = _family(sock)
+    other = _Socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        other.bind(_NOWHERE[family])
+        other.listen(1)
+        if sock.gettimeout() is None:
+            gone = _Socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+            try:
+                gone.connect(other.getsockname())
+            finally:
+                gone.close()
+        set_blocking(other.fileno(), get_blocking(number))
+        _forget(number)
+        dup2(other.fileno(), number, get_inheritable(number))
+    finally:
+        other.close()
+
+
+def _forget(number: int) -> None:
+    """Have no epoll of this process poll the descriptor."""
+    import select
+
+    for name in listdir("/proc/self/fd"):
+        try:
+            if readlink("/proc/self/fd/" + name) != "anon_inode:[eventpoll]":
+                continue
+            same = dup(int(name))
+        except OSError:  # that of the list itself is closed by now
+            continue
+        try:
+            epoll = select.epoll.fromfd(same)
+        except BaseException:
+            close(same)
+            raise
+        try:
+            epoll.unregister(number)
+        except OSError:  # it does not
+            pass
+        finally:
+            epoll.close()
