@@ -34,10 +34,10 @@ def fields(record: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 CONTRADICTIONS = (
     *(("quiet", "verbose"), ("exact", "modules")),
-    *(("warm", "modules"), ("warm", "overlap"), ("checkpoints", "modules"), ("checkpoints", "overlap")),
+    *(("warm", "modules"), ("checkpoints", "modules"), ("checkpoints", "overlap")),
 )
 """Fields of which one undoes the other, or that cannot be had together: two runs at a time have two keepers,
-and a copy to start from is one keeper's."""
+and a copy that a run has left is one keeper's."""
 
 _WRITTEN = {"quiet": "-q", "verbose": "-v", "modules": "--no-modules"}
 

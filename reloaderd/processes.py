@@ -160,6 +160,7 @@ class Processes:
             environ |= self.agents.environ(given, service.roots, agent)
         handed: Handed = () if self._handover is None else self._handover.take(service.name)
         porter = self._porter(service, handed)
+        order = _order(service)
         children = [
             Child(
                 service.name,
@@ -174,6 +175,7 @@ class Processes:
                 service.overlap,
                 service.warm,
                 service.checkpoints,
+                order,
             )
             for slot in range(2 if service.overlap else 1)
         ]
@@ -181,7 +183,7 @@ class Processes:
             return children[0]
         from reloaderd.kernel.pair import Pair
 
-        return Pair(service.name, children)
+        return Pair(service.name, children, order)
 
     def _porter(self, service: ServiceSettings, handed: Handed) -> Porter | None:
         if self.agents is None or not (service.keep_sockets or service.overlap):
@@ -208,6 +210,15 @@ class Processes:
         directory = service.chdir or working_directory()
         compiler = Compiler(service.name, service.command, directory, _environ(service))
         self.compilers[service.name] = compiler
+
+
+def _order(service: ServiceSettings) -> int:
+    """What two keepers share of what runs tell of their imports; -1 where there is nothing to share."""
+    if not (service.warm and service.overlap):
+        return -1
+    from reloaderd.kernel.warm import new_order
+
+    return new_order()
 
 
 def _speaks(service: ServiceSettings) -> bool:

@@ -43,7 +43,7 @@ class Overlap:
         self._serving = Supervisor(settings, run, joins)
         self._other = Supervisor(settings, run, joins=True)
         self.phase = Phase.ALONE
-        self.cold = True  # each run is executed: a copy to start from is one keeper's
+        self.cold = not settings.warm  # the next run is to be executed, whatever copies there are
         self._again = False  # a change waits until there is room for another run
         self._since: float | None = None  # when the first change that the coming run is for was seen
         self._due: float | None = None  # when the coming run is ready or late, the finishing one is stopped
@@ -169,6 +169,7 @@ class Overlap:
         """Start the run that START asked for."""
         one = self._other if self._other.starting else self._serving
         one.run = self.latest
+        one.cold, self.cold = self.cold, not self._settings.warm
         if one is self._serving:
             return one.launch(environ, since, now)
         self._since = since

@@ -190,6 +190,7 @@ class Child:
         shared: bool = False,
         warm: bool = False,
         checkpoints: bool = False,
+        order: int = -1,
     ) -> None:
         """Forks the keeper, or leaves that to the first `start` where it is not `early`.
 
@@ -201,10 +202,11 @@ class Child:
         self._service = service
         directory = working_directory() if chdir is None else chdir
         what = service, tuple(command), directory, dict(environ), handed, cgroup
-        self._kept = Kept(*what, slot, shared, warm, checkpoints)
+        self._kept = Kept(*what, slot, shared, warm, checkpoints, order)
         self._door, self._slot = door, slot
         self._keeper = 0
         self._requests = self._reports = self._stray = -1
+        self._environ: Mapping[str, str] = {}  # of the latest run
         self._failed: list[Event] = []  # made here, not by the keeper
         hold_standard_descriptors()
         self._epoll = select.epoll()
@@ -264,17 +266,18 @@ class Child:
                 return
         if self._door is not None:
             self._door.started(self._slot, run, self._keeper)
+        self._environ = environ
         if warm:
             self._ask("resume", run, dict(environ), checkpoint, list(edited))
         else:
             self._ask("start", run, dict(environ))
 
-    def prepare(self) -> None:
+    def prepare(self, environ: Mapping[str, str] | None = None) -> None:
         """Have a copy of the command's interpreter ready: answered by `ZygoteReady` or `ZygoteGone`.
 
-        Not answered where all is ready by now.
+        Not answered where all is ready by now.  `environ` is that of the latest run, if it was another's.
         """
-        self._ask("prepare")
+        self._ask("prepare", dict(self._environ if environ is None else environ))
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run: `tree`, `group` or `child`.

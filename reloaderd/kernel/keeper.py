@@ -4,7 +4,7 @@ It outlives the daemon, just long enough to leave nothing of them behind.  The d
 speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
 
     requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
-              ("resume", run, environ, checkpoint, edited)  ("prepare",)
+              ("resume", run, environ, checkpoint, edited)  ("prepare", environ)
     reports   ("ChildStarted", run, pid, warm, checkpoint)  ("StartFailed", run, errno, what)
               ("ChildStopped", run, signum)  ("ChildEnded", run, status, left)  ("RunGone", run)
               ("ZygoteReady", modules, left)  ("ZygoteGone", why, final)
@@ -68,7 +68,8 @@ class Kept(NamedTuple):
     `handed` are descriptors that each run gets, from 3 on in this order, with their names.  `cgroup` is the
     directory of the one below which each run has its own, or "".  With --overlap a service has keepers in two
     slots, and what is handed on is `shared` by their runs.  `warm`: runs may come of a copy, and with
-    `checkpoints` of one that a run has left.
+    `checkpoints` of one that a run has left; what runs tell for that goes to `order`, a file without a name
+    that two keepers share, or -1.
     """
 
     service: str
@@ -81,6 +82,7 @@ class Kept(NamedTuple):
     shared: bool = False
     warm: bool = False
     checkpoints: bool = False
+    order: int = -1
 
 
 def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
@@ -94,7 +96,8 @@ def keep(kept: Kept, requests: int, reports: int) -> NoReturn:
     try:
         try:
             name = f"{kept.service}+{kept.slot}" if kept.slot else kept.service
-            settle(f"keeper of {name}", {requests, reports, *(fd for fd, _ in kept.handed)})
+            own = {requests, reports, kept.order, *(fd for fd, _ in kept.handed)}
+            settle(f"keeper of {name}", own - {-1})
             libc.become_subreaper()
             if kept.cgroup:
                 from reloaderd.kernel.cgroups import Cgroup
@@ -173,7 +176,7 @@ class Keeper:
 
             self._make_habits = Habits
             run = kept.command, kept.directory, kept.environ, kept.handed
-            self._warm = Warm(*run, self._tell_of_copies, self._poll, kept.checkpoints)
+            self._warm = Warm(*run, self._tell_of_copies, self._poll, kept.checkpoints, kept.order)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._number = 0  # that of the latest run
@@ -216,9 +219,9 @@ class Keeper:
                 self._start(run, environ)
             case ("resume", run, environ, checkpoint, edited):
                 self._resume(run, environ, checkpoint, edited)
-            case ("prepare",):
+            case ("prepare", environ):
                 if self._warm is not None:
-                    self._warm.prepare()
+                    self._warm.prepare(environ)
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
                     self._signal(signum, scope, ends)

@@ -5,6 +5,7 @@ A keeper keeps one run, since "nothing of it is left" is what waitpid(2) says of
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Mapping, Sequence
 
@@ -15,8 +16,11 @@ from reloaderd.kernel.child import Child
 class Pair:
     """What `Child` is, for `--overlap`."""
 
-    def __init__(self, service: str, children: Sequence[Child]) -> None:
+    def __init__(self, service: str, children: Sequence[Child], order: int = -1) -> None:
+        """`order` is a descriptor that the keepers share (`Kept`), to be closed with them."""
         self._service = service
+        self._order = order
+        self._environ: Mapping[str, str] = {}  # of the latest run
         self._children = children
         self._runs = [0] * len(children)  # the run of each, until nothing of it is left
         self._epoll = select.epoll()
@@ -39,14 +43,17 @@ class Pair:
                 events.append(event)
         return events
 
-    def start(self, run: int, environ: Mapping[str, str], *_: object) -> None:
-        """Start the command as `run`, by whichever keeper has none; never of a copy."""
+    def start(self, run: int, environ: Mapping[str, str], warm: bool = False, *_: object) -> None:
+        """Start the command as `run`, by whichever keeper has none; `warm`: of that keeper's copy."""
         at = self._runs.index(0)
         self._runs[at] = run
-        self._children[at].start(run, environ)
+        self._environ = environ
+        self._children[at].start(run, environ, warm)
 
     def prepare(self) -> None:
-        """Nothing: the command is always executed."""
+        """Have a copy ready in both: what one run has told of goes for the next one in the other, too."""
+        for child in self._children:
+            child.prepare(self._environ)
 
     def signal(self, run: int, signum: int, scope: str, ends: bool = False) -> None:
         """Send `signum` to `scope` of the run."""
@@ -68,6 +75,8 @@ class Pair:
         for child in self._children:
             child.close()
         self._epoll.close()
+        if self._order >= 0:
+            os.close(self._order)
 
     def _of(self, run: int) -> list[Child]:
         return [self._children[self._runs.index(run)]] if run and run in self._runs else []

@@ -46,6 +46,11 @@ Report = Callable[..., None]
 Handed = Sequence[tuple[int, str]]
 
 
+def new_order() -> int:
+    """A file for what runs tell."""
+    return os.memfd_create("order", os.MFD_CLOEXEC)
+
+
 class Warm:
     """The zygote of one keeper, the one that is to take its place, and what runs left behind."""
 
@@ -58,15 +63,16 @@ class Warm:
         report: Report,
         poll: select.poll,
         checkpoints: bool = False,
+        order: int = -1,
     ) -> None:
-        """With `checkpoints`, runs leave copies of themselves."""
+        """With `checkpoints`, runs leave copies of themselves; `order` is a memfd that is shared, or -1."""
         self._command = tuple(command)
         self._directory = directory
         self._environ = environ
         self._handed = handed
         self._report = report
         self._poll = poll
-        self._order = os.memfd_create("order", os.MFD_CLOEXEC)
+        self._order = new_order() if order < 0 else order
         self._address = f"/proc/{os.getpid()}/fd/{self._order}"
         self._zygote: Paused | None = None
         self._next: Line | None = None
@@ -112,13 +118,16 @@ class Warm:
 
     def environ(self, given: Mapping[str, str]) -> dict[str, str]:
         """What a run is to be given that is executed, to have it tell what it imports when."""
-        self._given = dict(given)
         return {**given, VARIABLE: self._address}
 
     # In idle time
 
-    def prepare(self) -> None:
-        """Have ready what the next start takes, as far as it is not."""
+    def prepare(self, given: Mapping[str, str]) -> None:
+        """Have ready what the next start takes, as far as it is not.
+
+        `given` are the latest run's variables.
+        """
+        self._given = dict(given)
         if self._checkpoints is not None:
             self._checkpoints.prepare()
         if proctree.children is not proctree.listed_children:
@@ -192,7 +201,6 @@ class Warm:
         The run goes on from `checkpoint`, or from one before it; it leaves a copy behind before it imports
         what is `edited`.  `take_in` is told its pid before it goes on.
         """
-        self._given = dict(environ)
         self._end_next()  # it would be in the way
         if words_of(self._command, self._directory, self._environ) != self._words:
             if self._zygote is not None:

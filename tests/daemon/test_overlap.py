@@ -323,3 +323,32 @@ def test_the_next_run_in_its_place_accepts(place: Place, watch: Watch) -> None:
         daemon.wait_event("restarted", run=number)
         daemon.wait_event("ended", run=number - 1)
         assert answers(port).endswith(b"%d hello" % number)
+
+
+@pytest.mark.parametrize("name", ["django", "uvicorn", "http.server"])
+def test_runs_of_copies_take_over(name: str, place: Place, watch: Watch) -> None:
+    """Both keepers have one, of what either of their runs has told."""
+    files, command = SERVERS[name]
+    build(place.tree, files)
+    port = free_port()
+    daemon = start(watch, port, command, "--overlap", "--warm")
+    daemon.wait(lambda: b"200" in answers(port), "a server")
+    with Clients(f"127.0.0.1:{port}") as clients:
+        clients.wait_served(20)
+        for run in (2, 3, 4):
+            daemon.wait(lambda run=run: spares(daemon, run - 1), "a spare of both keepers")
+            edits.write(place.tree / f"part{run}.py")
+            assert daemon.wait_event("started", run=run)["warm"] is True
+            daemon.wait_event("ended", run=run - 1)
+            served = len(clients.served)
+            wait_until(lambda served=served: len(clients.served) > served + 20, "answers of the next run")
+    assert clients.faults == []
+    assert all(b"200" in answer for answer in clients.served)
+
+
+def spares(daemon: Daemon, run: int) -> bool:
+    """Whether both keepers have a zygote and a spare, which wait, and nothing else but the run."""
+    pid = daemon.wait_event("started", run=run)["pid"]
+    keepers = [one for one in procfs.children(daemon.pid) if procfs.cmdline(one)[0].startswith("keeper of")]
+    kept = [[child for child in procfs.children(one) if child != pid] for one in keepers]
+    return [len(one) for one in kept] == [2, 2] and all(procfs.state(one) == "S" for one in sum(kept, []))
