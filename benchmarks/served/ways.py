@@ -66,25 +66,21 @@ def ways(scratch: str) -> list[Way]:
     return [*found, own]
 
 
-KEEP, OVERLAP, WARM = ("--keep-sockets",), ("--keep-sockets", "--overlap"), ("--warm",)
-OFF = ("--checkpoints", "0")
+KEEP, OVERLAP = ("--keep-sockets",), ("--keep-sockets", "--overlap")
 
 OURS = {
     "cold": ("reloaderd", ()),
     "keep": ("reloaderd --keep-sockets", KEEP),
     "overlap": ("reloaderd --overlap", OVERLAP),
-    "warm": ("reloaderd --warm, first edit", (*WARM, *OFF)),
-    "warm-keep": ("reloaderd --warm --keep-sockets, first edit", (*WARM, *KEEP, *OFF)),
-    "warm-overlap": ("reloaderd --warm --overlap, first edit", (*WARM, *OVERLAP, *OFF)),
-    "checkpoint": ("reloaderd --warm", WARM),
-    "checkpoint-keep": ("reloaderd --warm --keep-sockets", (*WARM, *KEEP)),
-    "checkpoint-overlap": ("reloaderd --warm --overlap", (*WARM, *OVERLAP)),
+    "warm": ("reloaderd --warm", ("--warm",)),
+    "warm-keep": ("reloaderd --warm --keep-sockets", ("--warm", *KEEP)),
+    "warm-overlap": ("reloaderd --warm --overlap", ("--warm", *OVERLAP)),
+    "checkpoint": ("reloaderd --checkpoints", ("--checkpoints",)),
+    "checkpoint-keep": ("reloaderd --checkpoints --keep-sockets", ("--checkpoints", *KEEP)),
 }
 """The options of reloaderd that are compared, by the names of the ways.
 
-With checkpoints the first edit of a module is served by a copy that has the libraries, each later one by a
-copy that was made just before the module was imported.  Each save here edits the same module; so the first
-edit of one is what is measured where there are no checkpoints.
+Each save here edits the same module, which is what checkpoints are for: all but the first go on from one.
 """
 
 
@@ -94,20 +90,8 @@ def is_ours(name: str) -> bool:
 
 
 def _ours(program: str) -> list[Way]:
-    """Those of a reloaderd; without checkpoints there is one way for each that has them elsewhere."""
-    told = subprocess.run([program, "watch", "--help"], capture_output=True, text=True, check=True).stdout
-    has_checkpoints = OFF[0] in told
-    found = []
-    for name, (title, options) in OURS.items():
-        if not has_checkpoints:
-            if name.startswith("checkpoint"):
-                continue
-            title, options = (
-                title.removesuffix(", first edit"),
-                tuple(one for one in options if one not in OFF),
-            )
-        found.append(Way(name, title, _reloaderd(program, options)))
-    return found
+    """Those of a reloaderd."""
+    return [Way(name, title, _reloaderd(program, options)) for name, (title, options) in OURS.items()]
 
 
 def start(project: Project) -> list[str]:
