@@ -278,8 +278,10 @@ class Ahead:
             self.looking = True
             found = self.plan.has_distributions()
             self.looking = False
+            self.stamps.alone = True
             if found:
                 self.notice("it looks for distributions, and the project is one")
+            return
         path = text(args[0] if args[0] is not None else ".")
         if path is None:
             return

@@ -23,6 +23,9 @@ PER_RUN = ("RELOADERD_RUN", "RELOADERD_CHANGED", "RELOADERD_CHANGED_COUNT")
 FORGIVEN = ("multiprocessing.process", "billiard.process", "numpy.random", "scipy.stats._new_distributions")
 """Whose random numbers are made anew in each run, or are in nothing but docstrings."""
 
+WITHIN = {"create_key": "opentelemetry.context"}
+"""Functions that make a name at random by which something is found within the process, and nowhere else."""
+
 _getframe = sys._getframe
 _MODULE = type(sys)
 _STANDARD = os.__file__.rpartition("/")[0] + "/"
@@ -79,7 +82,7 @@ class Asked:
     def urandom(self, size: int, /) -> bytes:
         """os.urandom, in whose place it stands, and for good where that is imported by name."""
         stack = self.ahead.stack
-        if os.urandom == self.urandom and stack and not stack[-1].startswith(FORGIVEN):
+        if os.urandom == self.urandom and stack and not stack[-1].startswith(FORGIVEN) and not _is_within():
             self.ahead.notice("it keeps a random number")
         return self.random(size)
 
@@ -99,6 +102,16 @@ class Asked:
         if self.ahead.plan.variables:
             self.ahead.notice("it looks at all variables, and the program sets some")
         self.all = True
+
+
+def _is_within() -> bool:
+    """Whether one of `WITHIN` asks."""
+    frame: Any = _getframe(2)
+    while frame is not None and frame.f_code.co_name != "<module>":
+        if WITHIN.get(frame.f_code.co_name) == frame.f_globals.get("__name__"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _main(ahead: "Any") -> type:

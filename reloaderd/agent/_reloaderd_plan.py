@@ -88,6 +88,8 @@ class Stamps:
                 paths += [place, *[f"{place}/{name}" for name in entries(place) if name[-4:] == ".pth"]]
         self.stamps = [(path, *stamp(path)) for path in paths]
         self.names: set[str] = set()
+        self.plan = plan
+        self.alone = False  # it was looked for distributions, and there were none but in libraries
         self.directories = sorted(plan.directories)
         self.hiding: list[str] = []
 
@@ -111,6 +113,8 @@ class Stamps:
                 continue
             if now.st_ctime_ns != changed or now.st_ino != inode or now.st_size != size:
                 return f"{path} has changed"
+        if self.alone and self.plan.has_distributions():
+            return "the project is a distribution by now"
         for path in self.hidden_by():
             if path not in self.hiding:
                 return f"{path} takes the place of a library"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.places import build
 from tests.warm.conftest import Twice
 
 APP = """
@@ -361,3 +362,35 @@ def test_a_file_of_the_project_that_hides_a_library_makes_the_next_start_a_cold_
     assert {"optional.py": said["result"] == "new", "json.py": "tree" in said["json"]}.get(
         name, "tree" in said["lib"]
     )
+
+
+def test_a_name_at_random_within_the_process_is_no_reason(twice: Twice) -> None:
+    """As OpenTelemetry's keys, which FastAPI imports."""
+    key = (
+        "from uuid import uuid4\ndef create_key(name):\n    return f'{name}-{uuid4()}'\nKEY = create_key('x')"
+    )
+    files = {"opentelemetry/__init__.py": "", "opentelemetry/context/__init__.py": key}
+    other = "from uuid import uuid4\ndef create_key(name):\n    return str(uuid4())\nKEY = create_key('x')"
+    twice.libraries(**files, **{"lib.py": "import opentelemetry.context", "plain.py": other})
+    twice.start({"app.py": APP})
+    assert twice.wait_ready()["left"] == {"plain": "it keeps a random number"}
+
+
+FINDS = """
+from importlib import metadata
+names = [found.metadata["Name"] for found in metadata.distributions()]
+RESULT = sorted({*names} & {"own"})
+"""
+
+
+def test_who_looks_for_distributions_sees_those_that_come(twice: Twice) -> None:
+    """As FastAPI does; the directory of the project may be on the path (PYTHONPATH=.)."""
+    python = sys._base_executable  # type: ignore[attr-defined]  # which has nothing installed as a link to its source
+    path = f"{twice.place.outside}/lib/site-packages:{twice.place.tree}"
+    twice.libraries(**{"lib.py": FINDS, "plain.py": ""})
+    cold, warm = twice.both({"app.py": APP}, python, "app.py", environ={"PYTHONPATH": path})
+    assert cold == warm and warm["result"] == "[]"
+    assert twice.daemon.named("warm")[-1]["left"] == {}
+    info = {"own-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: own\nVersion: 1.0\n"}
+    run = twice.again(warm=False, edit=lambda tree: build(tree, info))
+    assert twice.said(run)["result"] == "['own']"
