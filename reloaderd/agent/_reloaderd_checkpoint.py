@@ -18,7 +18,7 @@ Facts
 import _signal  # type: ignore[import-not-found]
 import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
-from os import environ, fsencode
+from os import environ, fsdecode, fsencode
 from posix import _exit, close, fork, getpid, getppid, pipe, read, sched_yield, setpgid, stat, waitpid
 from time import clock_gettime_ns, time
 
@@ -63,7 +63,9 @@ class Checkpoints:
         self.name = self.before = ""  # what is being looked for, and its file
         self.finder: Any = None
         self.names: dict[str, str] = {}  # modules to stop before, with their files
-        self.modules = {real: name for name, file in plan.own.items() if (real := agent.places.end(file))}
+        self.modules: dict[str, str] = {}  # by their files
+        self.told = plan.size  # bytes of the order that are known
+        self.know(plan.own)
         self.agent.post.log = []
 
     def begin(self, edited: "Iterable[str]") -> None:
@@ -78,9 +80,25 @@ class Checkpoints:
         self.random = _drawn()
         self.expect(edited)
 
+    def know(self, own: "dict[str, str]") -> None:
+        """These modules are the program's own, with their files."""
+        self.modules.update({self.agent.places.end(file): name for name, file in own.items()})
+
+    def learn(self) -> None:
+        """Know those, too, that runs have imported since the zygote began."""
+        try:
+            told = content(self.order.path)
+        except OSError:  # no descriptor is left; it is another user by now
+            return
+        lines = fsdecode(told[self.told :]).split("\n")
+        self.told = len(told)
+        self.know(dict(line[1:].split("\t", 1) for line in lines if line[:1] == "-" and "\t" in line))
+
     def expect(self, edited: "Iterable[str]") -> None:
         """Stop before these from now on."""
         self.names = {}
+        if any(self.agent.places.end(path) not in self.modules for path in edited):
+            self.learn()
         for path in edited:
             name = self.modules.get(self.agent.places.end(path))
             if name is not None and name != self.name and name not in sys.modules:
