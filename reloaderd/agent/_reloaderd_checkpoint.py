@@ -10,7 +10,8 @@ more at all that it has read when it is to go on.
 Facts
 - importlib asks the finders of sys.meta_path for a module before it looks at any file of it, with the locks
   of those that are being imported taken by this thread, which is the thread of the copy.
-- A fork in the course of an import is provided for (PyImport_ReInitLock); timers are not copied (fork(2)).
+- A fork in the course of an import is provided for (PyImport_ReInitLock); timers are not copied (fork(2)),
+  and neither are signals that wait.
 - The end of a child raises SIGCHLD, which a program may handle.  A signal that is blocked stays until it is
   taken by sigtimedwait(2).  The run has no other children here.
 """
@@ -39,6 +40,12 @@ ASKED_FOR = "reloaderd.import"
 
 FILE_CLOCK = 5
 """CLOCK_REALTIME_COARSE (clock_gettime(2)): that by which files get their times."""
+
+_DRAWN = frozenset(["Random", "Generator", "RandomState", "UUID"])
+"""Types of what gives or is a random number, which two runs are not to have in common.
+
+One that was begun with a number of the program's own cannot be told from the others.
+"""
 
 _ONE_THREAD = 3
 """Links of /proc/self/task: it, the directory above, and that of the thread."""
@@ -134,6 +141,8 @@ class Checkpoints:
             return "it has processes of its own"
         if any(_signal.getitimer(which)[0] for which in _TIMERS):
             return "it has set a timer"
+        if _signal.sigpending():
+            return "a signal waits to be handled"
         if sys.gettrace() is not None or sys.getprofile() is not None:
             return "something traces it"
         if _drawn() != self.random:
@@ -168,8 +177,6 @@ class Checkpoints:
         post.held = True
         try:
             line = self.be_orphan()
-            if line is None or _signal.sigpending():
-                _exit(0)
             self.descriptors.part()
             seen = Seen(self.agent, self.ahead, self.began)
             why = seen.trouble or _shares_memory() or self.remembers(run)
@@ -184,7 +191,7 @@ class Checkpoints:
         loop.restore()
         self.go_on(edited)
 
-    def be_orphan(self) -> "socket | None":
+    def be_orphan(self) -> socket:
         """In a child: have one's own child be the keeper's, which gets its line."""
         middle, (told, tell) = getpid(), pipe()
         if fork():
@@ -220,6 +227,7 @@ class Checkpoints:
 
     def remembers(self, run: int) -> str:
         """What the program's own modules remember of the run that another one would have otherwise."""
+        shared = getattr(sys.modules.get("random"), "_inst", None)
         for name, module in list(sys.modules.items()):
             spec = names_of(module).get("__spec__")
             if name != "__main__" and (spec is None or self.order.is_library(spec, where(spec))):
@@ -229,6 +237,8 @@ class Checkpoints:
                     return f"{name}.{key} is the number of the process"
                 if self.is_now(value):
                     return f"{name}.{key} is the time at which it was started"
+                if type(value).__name__ in _DRAWN and value is not shared:
+                    return f"{name}.{key} is random"
         return ""
 
     def is_now(self, value: "Any") -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -141,6 +142,14 @@ class Resumed(Twice):
         cold = self.said(1)
         self.leave(name)
         return cold, self.said(self.resumed(name))
+
+    def alone(self, *command: str) -> list[str]:
+        """What a command prints to stderr that nobody has prepared anything for."""
+        environ = {**self.daemon.environ, "RELOADERD_RUN": "alone"}
+        result = subprocess.run(
+            command, cwd=self.place.tree, env=environ, capture_output=True, text=True, check=False
+        )
+        return result.stderr.splitlines()
 
     def reason(self, name: str) -> str:
         """Why a run leaves no copy before it imports this file, once that was edited."""
