@@ -21,7 +21,7 @@ import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
 from os import environ, fsdecode, fsencode
 from posix import _exit, close, fork, getpid, getppid, pipe, read, sched_yield, setpgid, stat, waitpid
-from time import clock_gettime_ns, time
+from time import clock_gettime_ns, monotonic, time
 
 from _reloaderd_descriptors import Descriptors, Loop  # type: ignore[import-not-found]
 from _reloaderd_order import Order, content, names_of, where  # type: ignore[import-not-found]
@@ -83,7 +83,7 @@ class Checkpoints:
 
     def set_out(self, edited: "Iterable[str]") -> None:
         """A run sets out from here."""
-        self.began, self.since = clock_gettime_ns(FILE_CLOCK), time()
+        self.began, self.since = clock_gettime_ns(FILE_CLOCK), (time(), monotonic())
         self.random = _drawn()
         self.expect(edited)
 
@@ -131,6 +131,7 @@ class Checkpoints:
         self.agent.post.pending.append(("checkpoint", f"[{number}, {quote(path)}, {quote(why)}]"))
         if not why:
             self.number, self.before = number, path
+            self.agent.post.send()  # before the keeper has anything to tell of it
             self.leave(loop)
 
     def trouble(self, loop: "Any") -> str:
@@ -246,7 +247,12 @@ class Checkpoints:
         try:
             if type(value).__name__ == "datetime":
                 value = value.timestamp()
-            return type(value) is float and self.since <= value <= time()
+            if type(value) not in (int, float):
+                return False
+            return any(
+                since <= value <= now or since * 1e9 <= value <= now * 1e9
+                for since, now in zip(self.since, (time(), monotonic()))
+            )
         except Exception:
             return False
 

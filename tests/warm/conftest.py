@@ -155,7 +155,13 @@ class Resumed(Twice):
         """Why a run leaves no copy before it imports this file, once that was edited."""
         self.wait_ready()
         self.edit(name)
-        return str(self.daemon.wait_event("checkpoint", before=str(self.place.tree / name)).get("reason", ""))
+        before = str(self.place.tree / name)
+
+        def said() -> list[str]:
+            events = self.daemon.named("checkpoint")
+            return [one["reason"] for one in events if one["before"] == before and "reason" in one]
+
+        return str(self.daemon.wait(said, "why there is no copy")[0])
 
 
 TELLING = """
