@@ -1,4 +1,4 @@
-"""A run that goes on from a copy of another one reads what one reads that is executed, whatever was edited."""
+"""A run that goes on from a copy reads what one reads that is executed, whatever was edited."""
 
 from __future__ import annotations
 
