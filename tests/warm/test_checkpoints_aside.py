@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support import procfs
+from tests.support.cgroups import Delegation
+from tests.support.mounts import Mounts
 from tests.warm.conftest import Resumed
 
 HEAD = "import os, sys\nfrom telling import tell\n"
@@ -206,13 +207,6 @@ def test_a_restart_that_is_asked_for_goes_on_from_no_copy_of_a_run(resumed: Resu
     assert resumed.said(event["run"]) == [1, "1", 1, [1, 1]]
 
 
-def memory(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    raise AssertionError(pid)
-
-
 def test_thirty_restarts_leave_nothing_behind(resumed: Resumed) -> None:
     names = [f"m{number}" for number in range(7)]
     files = {f"{name}.py": f"X = '{name}'\n" for name in names}
@@ -239,3 +233,29 @@ def test_thirty_restarts_leave_nothing_behind(resumed: Resumed) -> None:
     resumed.daemon.wait(lambda: len(resumed.waiting) <= 2 + 4 + 1, "all that are dropped to be gone")
     assert max(open_now()) <= max(before), (before, open_now())
     assert len(os.listdir(f"/proc/{keeper}/fd")) < 40
+
+
+@pytest.mark.needs("root", "mounts")
+@pytest.mark.kernel("cgroup2")
+def test_copies_are_not_killed_with_the_cgroup_of_the_run_that_left_them(
+    mounts: Mounts, resumed: Resumed
+) -> None:
+    given = Delegation(mounts)
+    try:
+        resumed.libraries(**LIBRARY)
+        stays = TREE["app.py"].replace(
+            "import first", "import signal, first\nsignal.signal(15, signal.SIG_IGN)"
+        )
+        resumed.start({**TREE, "app.py": stays}, options=["--stop-timeout", "100ms"], **given.keywords())
+        resumed.leave("edited.py")
+        for number in (3, 4):
+            run = resumed.daemon.named("started")[-1]["run"]
+            assert given.within(f"run-tree-{run}") == [resumed.daemon.named("started")[-1]["pid"]]
+            assert resumed.said(resumed.resumed("edited.py", f"X = [{number}]"))[-1] == [number]
+            resumed.daemon.wait_event("killed", run=run)
+            resumed.daemon.wait(lambda: len(resumed.waiting) >= 4, "a spare again")
+        resumed.daemon.finish()
+        assert given.runs() == []
+    finally:
+        resumed.daemon.end()
+        given.close()
