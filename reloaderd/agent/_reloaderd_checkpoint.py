@@ -10,7 +10,8 @@ more at all that it has read when it is to go on.
 Facts
 - importlib asks the finders of sys.meta_path for a module before it looks at any file of it, with the locks
   of those that are being imported taken by this thread, which is the thread of the copy.
-- A fork in the course of an import is provided for (PyImport_ReInitLock); timers are not copied (fork(2)).
+- A fork in the course of an import is provided for (PyImport_ReInitLock); timers are not copied (fork(2)),
+  and neither are signals that wait.
 - The end of a child raises SIGCHLD, which a program may handle.  A signal that is blocked stays until it is
   taken by sigtimedwait(2).  The run has no other children here.
 """
@@ -18,9 +19,9 @@ Facts
 import _signal  # type: ignore[import-not-found]
 import sys
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
-from os import environ, fsencode
+from os import environ, fsdecode, fsencode
 from posix import _exit, close, fork, getpid, getppid, pipe, read, sched_yield, setpgid, stat, waitpid
-from time import clock_gettime_ns, time
+from time import clock_gettime_ns, monotonic, time
 
 from _reloaderd_descriptors import Descriptors, Loop  # type: ignore[import-not-found]
 from _reloaderd_order import Order, content, names_of, where  # type: ignore[import-not-found]
@@ -39,6 +40,12 @@ ASKED_FOR = "reloaderd.import"
 
 FILE_CLOCK = 5
 """CLOCK_REALTIME_COARSE (clock_gettime(2)): that by which files get their times."""
+
+_DRAWN = frozenset(["Random", "Generator", "RandomState", "UUID"])
+"""Types of what gives or is a random number, which two runs are not to have in common.
+
+One that was begun with a number of the program's own cannot be told from the others.
+"""
 
 _ONE_THREAD = 3
 """Links of /proc/self/task: it, the directory above, and that of the thread."""
@@ -63,7 +70,9 @@ class Checkpoints:
         self.name = self.before = ""  # what is being looked for, and its file
         self.finder: Any = None
         self.names: dict[str, str] = {}  # modules to stop before, with their files
-        self.modules = {real: name for name, file in plan.own.items() if (real := agent.places.end(file))}
+        self.modules: dict[str, str] = {}  # by their files
+        self.told = plan.size  # bytes of the order that are known
+        self.know(plan.own)
         self.agent.post.log = []
 
     def begin(self, edited: "Iterable[str]") -> None:
@@ -74,13 +83,30 @@ class Checkpoints:
 
     def set_out(self, edited: "Iterable[str]") -> None:
         """A run sets out from here."""
-        self.began, self.since = clock_gettime_ns(FILE_CLOCK), time()
+        self.began = clock_gettime_ns(FILE_CLOCK)
+        self.since = [(clock(), clock) for clock in (time, monotonic)]
         self.random = _drawn()
         self.expect(edited)
+
+    def know(self, own: "dict[str, str]") -> None:
+        """These modules are the program's own, with their files."""
+        self.modules.update({self.agent.places.end(file): name for name, file in own.items()})
+
+    def learn(self) -> None:
+        """Know those, too, that runs have imported since the zygote began."""
+        try:
+            told = content(self.order.path)
+        except OSError:  # no descriptor is left; it is another user by now
+            return
+        lines = fsdecode(told[self.told :]).split("\n")
+        self.told = len(told)
+        self.know(dict(line[1:].split("\t", 1) for line in lines if line[:1] == "-" and "\t" in line))
 
     def expect(self, edited: "Iterable[str]") -> None:
         """Stop before these from now on."""
         self.names = {}
+        if any(self.agent.places.end(path) not in self.modules for path in edited):
+            self.learn()
         for path in edited:
             name = self.modules.get(self.agent.places.end(path))
             if name is not None and name != self.name and name not in sys.modules:
@@ -106,6 +132,7 @@ class Checkpoints:
         self.agent.post.pending.append(("checkpoint", f"[{number}, {quote(path)}, {quote(why)}]"))
         if not why:
             self.number, self.before = number, path
+            self.agent.post.send()  # before the keeper has anything to tell of it
             self.leave(loop)
 
     def trouble(self, loop: "Any") -> str:
@@ -116,6 +143,8 @@ class Checkpoints:
             return "it has processes of its own"
         if any(_signal.getitimer(which)[0] for which in _TIMERS):
             return "it has set a timer"
+        if _signal.sigpending():
+            return "a signal waits to be handled"
         if sys.gettrace() is not None or sys.getprofile() is not None:
             return "something traces it"
         if _drawn() != self.random:
@@ -150,8 +179,6 @@ class Checkpoints:
         post.held = True
         try:
             line = self.be_orphan()
-            if line is None or _signal.sigpending():
-                _exit(0)
             self.descriptors.part()
             seen = Seen(self.agent, self.ahead, self.began)
             why = seen.trouble or _shares_memory() or self.remembers(run)
@@ -166,7 +193,7 @@ class Checkpoints:
         loop.restore()
         self.go_on(edited)
 
-    def be_orphan(self) -> "socket | None":
+    def be_orphan(self) -> socket:
         """In a child: have one's own child be the keeper's, which gets its line."""
         middle, (told, tell) = getpid(), pipe()
         if fork():
@@ -202,6 +229,7 @@ class Checkpoints:
 
     def remembers(self, run: int) -> str:
         """What the program's own modules remember of the run that another one would have otherwise."""
+        shared = getattr(sys.modules.get("random"), "_inst", None)
         for name, module in list(sys.modules.items()):
             spec = names_of(module).get("__spec__")
             if name != "__main__" and (spec is None or self.order.is_library(spec, where(spec))):
@@ -211,14 +239,19 @@ class Checkpoints:
                     return f"{name}.{key} is the number of the process"
                 if self.is_now(value):
                     return f"{name}.{key} is the time at which it was started"
+                if type(value).__name__ in _DRAWN and value is not shared:
+                    return f"{name}.{key} is random"
         return ""
 
     def is_now(self, value: "Any") -> bool:
-        """Whether it is a time since the run began."""
+        """Whether it is a time since the run began, in seconds or ns, by whichever clock."""
         try:
             if type(value).__name__ == "datetime":
                 value = value.timestamp()
-            return type(value) is float and self.since <= value <= time()
+            if type(value) not in (int, float):
+                return False
+            spans = [(since, clock()) for since, clock in self.since]
+            return any(since <= value <= now or since * 1e9 <= value <= now * 1e9 for since, now in spans)
         except Exception:
             return False
 

@@ -4,7 +4,8 @@ Facts
 - Descriptors are copied by fork(2), what they stand for is not: the offset of a file, the list of an
   epoll(7), what waits in a socket.  Only writes at the end (O_APPEND) do not mind.
 - /proc/PID/fdinfo/N has the flags, close-on-exec among them, and of an epoll each descriptor with its events
-  and its data, which is the number again where Python's `select.epoll` or selectors made it.
+  and its data.  Where Python's `select.epoll` made it, the lower half of that is the number again, and the
+  upper half may be anything.
 - What was registered with an epoll stays so until nobody has the file open, whoever closes his descriptor.
 - An event loop of asyncio has a pair of sockets by which it wakes itself, and nobody else has an end of it.
 - dup2(2) is one step: the number is never free.
@@ -147,7 +148,7 @@ def _info(number: int) -> "tuple[int, list[tuple[int, int, int]]]":
         if words[:1] == ["flags"]:
             flags = int(words[1], 8)
         elif words[:1] == ["tfd"]:
-            polled.append((int(words[1]), int(words[3], 16), int(words[5], 16)))
+            polled.append((int(words[1]), int(words[3], 16), int(words[5], 16) & 0xFFFFFFFF))
     return flags, polled
 
 

@@ -56,7 +56,10 @@ class Pause:
                 if not middle:
                     return self.go_on(line)
                 line.close()
-                waitpid(middle, 0)
+                try:
+                    waitpid(middle, 0)
+                except ChildProcessError:  # SIGCHLD is ignored
+                    pass
         except BaseException:
             _exit(1)
 

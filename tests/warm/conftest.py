@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import procfs
 from tests.support.daemon import Daemon, Watch
 from tests.support.mounts import Mounts
 from tests.support.places import Place, build
@@ -91,6 +93,77 @@ class Twice:
         return cold, self.said(self.again())
 
 
+class Resumed(Twice):
+    """The same with --checkpoints: what a run of a copy tells that another run has left of itself."""
+
+    def start(self, files: Mapping[str, str], *command: str, **keywords: Any) -> Daemon:
+        """Start the first run, which is executed."""
+        keywords["options"] = ["--checkpoints", *keywords.get("options", ())]
+        return super().start(files, *command, **keywords)
+
+    def edit(self, name: str, text: str | None = None) -> dict[str, Any]:
+        """Write a file, as it is where there is no text; the event of the run that comes of it."""
+        file = self.place.tree / name
+        if text is None:
+            text = file.read_text()
+        after = self.daemon.mark()
+        file.write_text(text)
+        return dict(self.daemon.wait_event("started", after=after))
+
+    @property
+    def waiting(self) -> list[int]:
+        """What waits beside the run: the children of the keeper but the run's own."""
+        keeper = procfs.children(self.daemon.pid)[0]
+        run = self.daemon.named("started")[-1]["pid"]
+        return [pid for pid in procfs.children(keeper) if pid != run]
+
+    def leave(self, name: str) -> dict[str, Any]:
+        """Have the run leave a copy before it imports this file, and that one be ready; the run's event.
+
+        The copy has a spare by then, which it gets only when it is kept; so has the zygote.
+        """
+        self.wait_ready()
+        event = self.edit(name)
+        assert event["warm"], self.daemon.report()
+        found = self.daemon.wait_event("checkpoint", before=str(self.place.tree / name))
+        assert "reason" not in found, found
+        self.daemon.wait(lambda: len(self.waiting) == 4, "the zygote, a copy, and a spare of each")
+        return event
+
+    def resumed(self, name: str, text: str | None = None) -> int:
+        """Edit a module, and have a run go on from before it; its number."""
+        event = self.edit(name, text)
+        assert event.get("checkpoint") == str(self.place.tree / name), self.daemon.report()
+        return int(event["run"])
+
+    def thrice(self, files: Mapping[str, str], name: str, *command: str, **keywords: Any) -> tuple[Any, Any]:
+        """What a run tells that is executed, and one that goes on from before this module."""
+        self.start(files, *command, **keywords)
+        cold = self.said(1)
+        self.leave(name)
+        return cold, self.said(self.resumed(name))
+
+    def alone(self, *command: str) -> list[str]:
+        """What a command prints to stderr that nobody has prepared anything for."""
+        environ = {**self.daemon.environ, "RELOADERD_RUN": "alone"}
+        result = subprocess.run(
+            command, cwd=self.place.tree, env=environ, capture_output=True, text=True, check=False
+        )
+        return result.stderr.splitlines()
+
+    def reason(self, name: str) -> str:
+        """Why a run leaves no copy before it imports this file, once that was edited."""
+        self.wait_ready()
+        self.edit(name)
+        before = str(self.place.tree / name)
+
+        def said() -> list[str]:
+            events = self.daemon.named("checkpoint")
+            return [one["reason"] for one in events if one["before"] == before and "reason" in one]
+
+        return str(self.daemon.wait(said, "why there is no copy")[0])
+
+
 TELLING = """
 import json, os
 def tell(value):
@@ -113,3 +186,8 @@ def mounts() -> Iterator[Mounts]:
 @pytest.fixture
 def twice(place: Place, watch: Watch) -> Twice:
     return Twice(place, watch)
+
+
+@pytest.fixture
+def resumed(place: Place, watch: Watch) -> Resumed:
+    return Resumed(place, watch)
