@@ -87,7 +87,7 @@ class Program:
 
     def edit(self) -> None:
         """Change one file or several, or make or remove some."""
-        for _ in range(self.chance.choice((1, 1, 1, 2, 3))):
+        for _ in range(self.chance.choice((1, 1, 2, 2, 3))):
             kind = self.chance.random()
             if kind < 0.75:
                 self.write(self.chance.choice((*self.favourites, *MODULES, "app")))
@@ -102,8 +102,9 @@ class Program:
 
     @property
     def favourites(self) -> list[str]:
-        """A person edits one file several times in a row."""
-        return [MODULES[self.version // 12 % len(MODULES)]] * 12
+        """A person edits one file or two several times in a row."""
+        at = self.version // 20 % (len(MODULES) - 1)
+        return [*MODULES[at : at + 2]] * 12
 
 
 def run_cold(resumed: Resumed, number: int) -> Any:
