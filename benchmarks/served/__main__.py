@@ -58,6 +58,9 @@ def _is_wanted(name: str, given: str | None) -> bool:
 
 
 def _measure(options: argparse.Namespace) -> list[Figures]:
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell has what it puts aside ignore it, and all below
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     become_subreaper()
     fetch()
