@@ -161,6 +161,12 @@ class Service:
                 watcher.drained()
                 self.passage.drained()
                 return self._launch(now) if self.supervisor.starting else []
+            case _:
+                return self._of_runs(event, now)
+
+    def _of_runs(self, event: Event, now: float) -> list[Command]:
+        """What follows from what is told of runs, and from what is about none of these."""
+        match event:
             case ZygoteReady() | ZygoteGone():
                 return self._warm.handle(event) if self._warm is not None else []
             case CheckpointPassed() | CheckpointReady() | CheckpointGone():
@@ -185,7 +191,7 @@ class Service:
                 self._news(event, now)
                 return self._loaded(event, now) if self.supervisor.has(event.run) else []
             case _:
-                return watcher.handle(event, now)
+                return self.watcher.handle(event, now)
 
     def _checkpoint(self, event: CheckpointPassed | CheckpointReady | CheckpointGone) -> list[Command]:
         checkpoints = self._warm.checkpoints if self._warm is not None else None
