@@ -349,6 +349,6 @@ def test_runs_of_copies_take_over(name: str, place: Place, watch: Watch) -> None
 def spares(daemon: Daemon, run: int) -> bool:
     """Whether both keepers have a zygote and a spare, which wait, and nothing else but the run."""
     pid = daemon.wait_event("started", run=run)["pid"]
-    keepers = [one for one in procfs.children(daemon.pid) if procfs.cmdline(one)[0].startswith("keeper of")]
+    keepers = [one for one in procfs.children(daemon.pid) if procfs.is_named(one, "keeper of")]
     kept = [[child for child in procfs.children(one) if child != pid] for one in keepers]
     return [len(one) for one in kept] == [2, 2] and all(procfs.state(one) == "S" for one in sum(kept, []))

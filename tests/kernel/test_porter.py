@@ -234,7 +234,7 @@ def test_strangers_get_nothing(start: Run, porter: Porter) -> None:
 
 def test_a_stopped_porter_is_not_waited_for(start: Run, porter: Porter) -> None:
     def porters() -> list[int]:
-        return [one for one in procfs.children(os.getpid()) if procfs.cmdline(one)[0].startswith("porter")]
+        return [one for one in procfs.children(os.getpid()) if procfs.is_named(one, "porter")]
 
     wait_until(porters, "a porter")
     [pid] = porters()

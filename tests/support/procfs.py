@@ -95,6 +95,11 @@ def cmdline(pid: int) -> list[str]:
     return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
 
 
+def is_named(pid: int, title: str) -> bool:
+    """Whether its command line begins so; that of one that has ended is empty."""
+    return " ".join(cmdline(pid)).startswith(title)
+
+
 def environ(pid: int) -> dict[str, str]:
     """The environment the process was executed with."""
     pairs = (os.fsdecode(item).partition("=") for item in (_read(pid, "environ") or b"").split(b"\0") if item)
