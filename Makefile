@@ -7,8 +7,8 @@ DESTDIR ?=
 BIN := $(VENV)/bin
 RECIPE := setup.cfg pyproject.toml .ci/venv
 PYTEST = -m pytest -q
-# The black-box tests wait for most of their time: three at once, however many processors there are.
-THREE = -n 3 --dist worksteal
+# The black-box tests wait for most of their time: four at once, however many processors there are.
+FOUR = -n 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,8 +28,8 @@ demo: $(VENV)/.demo ## serve examples/hello and restart it whenever you edit it
 
 test: $(VENV)/.test ## run every test, and most of them on every other Python that is found
 	@.ci/tools
-	$(BIN)/python $(PYTEST) $(THREE)
-	@.ci/others $(PYTHON) $(PYTEST) $(THREE)
+	$(BIN)/python $(PYTEST) $(FOUR)
+	@.ci/others $(PYTHON) $(PYTEST) $(FOUR)
 
 soak: $(VENV)/.test ## whatever can happen, to a real one, until it breaks: SECONDS=600 SEED=7 BACKEND=poll
 	$(BIN)/python -m tests.soak $(addprefix --seconds ,$(SECONDS)) $(addprefix --seed ,$(SEED)) \
