@@ -23,7 +23,7 @@ from posix import O_DIRECTORY, O_PATH, lstat
 from time import time
 
 from _reloaderd_follow import Followers  # type: ignore[import-not-found]
-from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, text  # type: ignore[import-not-found]
+from _reloaderd_paths import CHANGED, Places, absolute, entry, is_absent, may_hold, numbers, of_lines, text  # type: ignore[import-not-found]
 from _reloaderd_post import Post, quote  # type: ignore[import-not-found]
 
 _PORTER = "RELOADERD_PORTER"
@@ -437,7 +437,7 @@ def begin(directory: str) -> None:
     )
     if service is None or run is None or told is None:
         return
-    address, *roots = [part.replace("%0A", "\n").replace("%25", "%") for part in told.split("\n")]
+    address, *roots = of_lines(told)
     post = Post(address, service, int(run))
     agent = Agent(post, roots)
     get = agent.handlers.get

@@ -29,6 +29,7 @@ from _reloaderd_pause import Pause, resume  # type: ignore[import-not-found]
 from _reloaderd_plan import Plan  # type: ignore[import-not-found]
 from _reloaderd_post import quote  # type: ignore[import-not-found]
 from _reloaderd_seen import Seen  # type: ignore[import-not-found]
+from _reloaderd_traces import GENERATORS, ONE_THREAD, TIMERS, state_of  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +48,7 @@ _DRAWN = frozenset(["Random", "Generator", "RandomState", "UUID"])
 One that was begun with a number of the program's own cannot be told from the others.
 """
 
-_ONE_THREAD = 3
-"""Links of /proc/self/task: it, the directory above, and that of the thread."""
-
 _SIGNALS = tuple(_signal.valid_signals())
-_TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 
 
 class Checkpoints:
@@ -137,11 +134,11 @@ class Checkpoints:
 
     def trouble(self, loop: "Any") -> str:
         """Why there cannot be a copy here; empty where there can."""
-        if stat("/proc/self/task").st_nlink != _ONE_THREAD:
+        if stat("/proc/self/task").st_nlink != ONE_THREAD:
             return "it has threads"
         if content(f"/proc/self/task/{getpid()}/children"):
             return "it has processes of its own"
-        if any(_signal.getitimer(which)[0] for which in _TIMERS):
+        if any(_signal.getitimer(which)[0] for which in TIMERS):
             return "it has set a timer"
         if _signal.sigpending():
             return "a signal waits to be handled"
@@ -264,10 +261,7 @@ class _Finder:
 
 def _drawn() -> "list[Any]":
     """The state of the generators that have one for all: it is another once it was drawn from or seeded."""
-    random, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
-    states: list[Any] = [None if random is None else random.getstate()]
-    state = () if numpy is None else numpy.get_state()
-    return [*states, *[one.tobytes() if hasattr(one, "tobytes") else one for one in state]]
+    return [state_of(name) if name in sys.modules else None for name in GENERATORS]
 
 
 def _shares_memory() -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 HARMLESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_EPOLL = "anon_inode:[eventpoll]"
+EPOLL = "anon_inode:[eventpoll]"
 _TO_KEEP = ~(0o100 | 0o200 | 0o1000)
 """Flags of open(2) without O_CREAT, O_EXCL and O_TRUNC."""
 
@@ -33,7 +33,7 @@ class Descriptors:
     """What is open beyond that with which the run began."""
 
     def __init__(self) -> None:
-        self.known = _look()
+        self.known = look()
         self.loop: Any = None  # asyncio's that is running
         self.files: list[tuple[int, int, int]] = []  # to be opened once more: number, flags, offset
         self.polls: list[tuple[int, list[tuple[int, int]]]] = []  # number, what it has with which events
@@ -43,11 +43,11 @@ class Descriptors:
         """Why two processes cannot have what there is by now; empty where they can.  `loop` is running."""
         self.loop, self.files, self.polls, self.logs = loop, [], [], []
         pair = [] if loop is None else _pair(loop)
-        for number, target in _look().items():
+        for number, target in look().items():
             if number in pair or self.known.get(number) == target:
                 continue
             flags, polled = _info(number)
-            if target == _EPOLL:
+            if target == EPOLL:
                 if any(data != one or (one not in pair and one not in self.known) for one, _, data in polled):
                     return "it waits for something to happen"
                 self.polls.append((number, [(one, events) for one, events, _ in polled]))
@@ -129,7 +129,7 @@ def _pair(loop: "Any") -> "list[int]":
     return [] if None in ends else [end.fileno() for end in ends if end is not None]
 
 
-def _look() -> "dict[int, str]":
+def look() -> "dict[int, str]":
     """What each descriptor is for."""
     found = {}
     for name in listdir("/proc/self/fd"):

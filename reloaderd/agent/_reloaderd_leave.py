@@ -21,10 +21,11 @@ from posix import (
     fstat,
     get_blocking,
     get_inheritable,
-    listdir,
     readlink,
     set_blocking,
 )
+
+from _reloaderd_descriptors import EPOLL, look  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,12 +79,10 @@ def _forget(number: int) -> None:
     """Have no epoll of this process poll the descriptor."""
     import select
 
-    for name in listdir("/proc/self/fd"):
+    for poll in [one for one, target in look().items() if target == EPOLL]:
         try:
-            if readlink("/proc/self/fd/" + name) != "anon_inode:[eventpoll]":
-                continue
-            same = dup(int(name))
-        except OSError:  # that of the list itself is closed by now
+            same = dup(poll)
+        except OSError:  # another thread has closed it
             continue
         try:
             epoll = select.epoll.fromfd(same)

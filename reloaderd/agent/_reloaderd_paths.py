@@ -93,6 +93,11 @@ class Places:
         return real, library or name in _LIBRARY_NAMES or real == self.standard, rooted
 
 
+def of_lines(told: str) -> "list[str]":
+    """What kernel.frames.in_lines made one text of."""
+    return [part.replace("%0A", "\n").replace("%25", "%") for part in told.split("\n")]
+
+
 def text(path: object) -> "str | None":
     """A path as text; None for a descriptor."""
     if isinstance(path, int):

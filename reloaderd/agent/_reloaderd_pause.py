@@ -23,6 +23,8 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SO_PEERCRED, SOL_S
 from os import environ, fsdecode, fsencode
 from posix import _exit, chdir, fork, getpid, getppid, sched_yield, set_inheritable, setpgid, waitpid
 
+from _reloaderd_paths import of_lines  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,8 +101,7 @@ def resume(line: socket, said: bytes, changed: "Callable[[], str]") -> "list[str
     line.close()
     if why:
         _exit(0)
-    names = fsdecode(edited).split("\n") if edited else []
-    return [name.replace("%0A", "\n").replace("%25", "%") for name in names]
+    return of_lines(fsdecode(edited)) if edited else []
 
 
 def enter(directory: bytes, pairs: "list[bytes]") -> str:

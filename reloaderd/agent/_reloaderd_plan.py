@@ -74,6 +74,20 @@ def stamp(path: str) -> "tuple[int, int, int]":
     return state.st_ino, state.st_size, state.st_ctime_ns
 
 
+def first_changed(stamps: "list[tuple[str, int, int, int]]") -> str:
+    """The first of these files that is not as it was, each with its stamp; empty where all are."""
+    for path, inode, size, changed in stamps:
+        try:  # as `stamp` does, a thousand times at each start
+            now = stat(path)
+        except OSError:
+            if inode:
+                return f"{path} is gone"
+            continue
+        if now.st_ctime_ns != changed or now.st_ino != inode or now.st_size != size:
+            return f"{path} has changed"
+    return ""
+
+
 class Stamps:
     """How everything looked that was imported ahead, and what else would be found in its stead.
 
@@ -104,15 +118,8 @@ class Stamps:
 
     def changed(self) -> str:
         """The first that is not as it was; empty where all is."""
-        for path, inode, size, changed in self.stamps:
-            try:  # as `stamp` does, a thousand times at each start
-                now = stat(path)
-            except OSError:
-                if inode:
-                    return f"{path} is gone"
-                continue
-            if now.st_ctime_ns != changed or now.st_ino != inode or now.st_size != size:
-                return f"{path} has changed"
+        if why := first_changed(self.stamps):
+            return why
         if self.alone and self.plan.has_distributions():
             return "the project is a distribution by now"
         for path in self.hidden_by():

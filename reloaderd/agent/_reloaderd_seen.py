@@ -4,7 +4,7 @@ import sys
 
 from _reloaderd_order import names_of  # type: ignore[import-not-found]
 from _reloaderd_paths import is_absent  # type: ignore[import-not-found]
-from _reloaderd_plan import NOTHING, stamp  # type: ignore[import-not-found]
+from _reloaderd_plan import first_changed, stamp  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,8 @@ class Seen:
 
     def changed(self) -> str:
         """The first that is not as it was; empty where all is."""
-        for path, *known in self.stamps:
-            now = stamp(path)
-            if now != tuple(known):
-                return f"{path} {'is gone' if now == NOTHING else 'has changed'}"
+        if why := first_changed(self.stamps):
+            return str(why)
         for path in self.absent:
             if not is_absent(path):
                 return f"{path} was not there"

@@ -12,10 +12,11 @@ Facts
 
 import _signal  # type: ignore[import-not-found]
 import sys
-from posix import _exit, close, dup, dup2, fork, getpid, listdir, readlink, stat, umask, waitpid
+from posix import _exit, close, dup, dup2, fork, getpid, readlink, stat, umask, waitpid
 from posix import open as posix_open
 from time import monotonic, time
 
+from _reloaderd_descriptors import look  # type: ignore[import-not-found]
 from _reloaderd_order import content, names_of  # type: ignore[import-not-found]
 from _reloaderd_values import values  # type: ignore[import-not-found]
 
@@ -24,10 +25,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console", "/dev/null")
-_ONE_THREAD = 3
+ONE_THREAD = 3
+"""Links of /proc/self/task: it, the directory above, and that of the thread."""
+
 _THREADS = "it starts a thread"
 _SIGNALS = range(1, _signal.NSIG)
-_TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+GENERATORS = ("random", "numpy.random")
+"""Modules with a generator that all share."""
+
+TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 _DRAWS = "it seeds, or takes from, the random numbers that all share"
 
 SET_ANEW = {"logging": "_startTime", "numpy.f2py.rules": "generationtime"}
@@ -56,7 +62,7 @@ class Traces:
     def check(self) -> None:
         """Blame the modules whose code is running for what has changed: asked before it runs, and after."""
         for generator, state in self.drawn.items():
-            if _state(generator) != state:
+            if state_of(generator) != state:
                 self.loaded(generator)
                 self.ahead.blame(self.ahead.stack, _DRAWS)
         now, before = self.look(), self.quick
@@ -86,8 +92,8 @@ class Traces:
 
     def loaded(self, name: str) -> None:
         """A module was imported: it may have a generator."""
-        if name in ("random", "numpy.random"):
-            self.drawn[name] = _state(name)
+        if name in GENERATORS:
+            self.drawn[name] = state_of(name)
 
     def look(self) -> "dict[str, Any]":
         """What a module may change, if that is quick to see."""
@@ -107,19 +113,14 @@ class Traces:
                 *(sys.stdin, sys.stdout, sys.stderr, sys.gettrace(), sys.getprofile(), _imports()),
             ),
             "it shares memory with other processes": _semaphores(),
-            "it sets a timer": [_signal.getitimer(which)[0] > 0 for which in _TIMERS],
+            "it sets a timer": [_signal.getitimer(which)[0] > 0 for which in TIMERS],
             "it changes a limit of the interpreter": (sys.getrecursionlimit(), sys.getswitchinterval()),
         }
 
     def look_closer(self) -> "dict[str, Any]":
         """What is in /proc."""
         self.ahead.looking = True
-        descriptors = {}
-        for name in listdir("/proc/self/fd"):
-            try:
-                descriptors[name] = readlink("/proc/self/fd/" + name)
-            except OSError:  # that of the listing itself
-                pass
+        descriptors = look()
         children = content(f"/proc/self/task/{getpid()}/children")
         self.ahead.looking = False
         return {"it keeps a file or a socket open": descriptors, "it starts a process": children}
@@ -202,7 +203,7 @@ class Traces:
             _exit(0)
         waitpid(child, 0)
         self.ahead.looking = False
-        return stat("/proc/self/task").st_nlink <= _ONE_THREAD
+        return stat("/proc/self/task").st_nlink <= ONE_THREAD
 
 
 def _imports() -> "Any":
@@ -218,10 +219,10 @@ def _semaphores() -> int:
     return found
 
 
-def _state(name: str) -> "Any":
+def state_of(name: str) -> "Any":
     """What the generator of a module is going to give next."""
     module = names_of(sys.modules[name])
     if name == "random":
         return module["getstate"]()
-    state = module["get_state"](legacy=False)["state"]
-    return state["pos"], state["key"].tobytes()
+    state = module["get_state"](legacy=False)
+    return state["state"]["pos"], state["state"]["key"].tobytes(), state["has_gauss"], state["gauss"]

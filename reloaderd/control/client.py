@@ -1,7 +1,7 @@
 """Speaks with one reloaderd by its control socket.
 
 Facts
-- Who listens can be known without being asked: SO_PEERCRED of the connected socket (kernel.claim).
+- Who listens can be known without being asked: SO_PEERCRED of the connected socket (kernel.runtime).
 - connect(2) waits for SO_SNDTIMEO while as many wait to be accepted as may; a socket that does not block, or
   that Python gave a timeout, is told EAGAIN at once.
 - A process that is stopped (SIGSTOP) still has connections made to it by the kernel, and answers nothing.
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reloaderd.errors import ReloaderdError
-from reloaderd.kernel import claim
+from reloaderd.kernel import claim, runtime
 
 PATIENCE = 5.0
 """Seconds until one that does not answer is taken for stopped: it answers in milliseconds, and after a look
@@ -73,7 +73,7 @@ class Connection:
         try:
             self._socket.connect(path)
             self._socket.settimeout(PATIENCE)
-            self.pid, uid = claim.peer(self._socket)
+            self.pid, uid = runtime.peer(self._socket)
             if uid not in (os.geteuid(), 0):
                 raise PermissionError(f"{path} is another user's")
         except BlockingIOError:  # so many wait already

@@ -22,7 +22,8 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reloaderd.events import ChildTold, Event
-from reloaderd.kernel.runtime import listening_socket, runtime_directory
+from reloaderd.kernel import frames
+from reloaderd.kernel.runtime import listening_socket, peer, runtime_directory
 
 if TYPE_CHECKING:
     from reloaderd.kernel.listeners import Listeners
@@ -90,7 +91,7 @@ class Agents:
         themselves, and may listen.
         """
         parts = dict.fromkeys([self.path, *roots, *map(os.path.realpath, roots)])
-        told = "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts)
+        told = frames.in_lines(parts)
         if not agent or ":" in AGENT:  # the one character that a directory of PYTHONPATH cannot have
             return {"RELOADERD_AGENT": told}
         return {"PYTHONPATH": f"{AGENT}:{given}" if given else AGENT, "RELOADERD_AGENT": told}
@@ -124,7 +125,7 @@ class Agents:
                 return
             connection = _socket.socket(fileno=fd)
             connection.setblocking(False)
-            if _peer(connection)[1] != os.geteuid():  # the directory lets nobody else in but root
+            if peer(connection)[1] != os.geteuid():  # the directory lets nobody else in but root
                 connection.close()
                 continue
             while len(self._connections) >= PENDING:
@@ -149,7 +150,7 @@ class Agents:
             if said is not None and said.get("listen") is True:
                 self._hand_over(connection, said)
                 return
-            event = packets.event_of(said, self.forgetful, _peer(connection)[0]) if said is not None else None
+            event = packets.event_of(said, self.forgetful, peer(connection)[0]) if said is not None else None
             if event is None:
                 self._drop(connection)
                 return
@@ -184,9 +185,3 @@ def without_agent(environ: dict[str, str]) -> dict[str, str]:
 def _cost(data: bytes) -> int:
     """How many packets one counts for: a large one names a thousand files, which takes some ms."""
     return 1 + len(data) // 1024 if data else 0
-
-
-def _peer(connection: Any) -> tuple[int, int]:
-    """The pid and the user id of the process that connected."""
-    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 
 from reloaderd.kernel import openfiles
 from reloaderd.kernel.connections import Connection, connections
+from reloaderd.kernel.readiness import pace
 
 QUIET = 0.05
 """Seconds between two pieces of an answer: servers send all of it at once, but for streams."""
@@ -22,9 +23,6 @@ QUIET = 0.05
 UNASKED = 1.0
 """Seconds in which who has connected asks.  Browsers connect ahead, and ask by another connection if that one
 is closed."""
-
-SHORTEST, LONGEST = 0.01, 0.2
-"""Seconds between two looks: a tenth of the time that has passed, but not less nor more."""
 
 
 class Answering:
@@ -39,7 +37,7 @@ class Answering:
 
     def look(self, now: float) -> bool:
         """Whether all is answered."""
-        self.due = now + min(max((now - self._since) / 10, SHORTEST), LONGEST)
+        self.due = now + pace(now - self._since)
         if not self._ports:
             return True
         try:
@@ -47,7 +45,7 @@ class Answering:
         except OSError:
             return True
         inodes = {one.inode for one in waiting}
-        return not any(openfiles.has([pid], inode) for pid in self._processes() for inode in inodes)
+        return all(inodes.isdisjoint(openfiles.sockets_of(pid).values()) for pid in self._processes())
 
 
 def waits(one: Connection) -> bool:

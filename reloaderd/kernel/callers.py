@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from reloaderd.kernel import proctree
+from reloaderd.kernel.runtime import peer
 
 LONGEST = 512
 """Bytes of a packet: a path has at most 108."""
@@ -72,8 +73,7 @@ class Callers:
             connection.setblocking(False)
             if len(self._callers) >= PENDING:
                 self._close(next(iter(self._callers)))
-            credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            self._callers[fd] = Caller(slot, int.from_bytes(credentials[:4], sys.byteorder), connection)
+            self._callers[fd] = Caller(slot, peer(connection)[0], connection)
             self._poll.register(fd, select.POLLIN)
 
     def ready(self) -> list[int]:

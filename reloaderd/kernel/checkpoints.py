@@ -23,6 +23,7 @@ import select
 from collections.abc import Callable
 
 from reloaderd.kernel.copies import PATIENCE, Line, Paused
+from reloaderd.kernel.runtime import peer
 
 MOST = 4
 """Copies that are kept: the earliest one saves the least."""
@@ -35,6 +36,13 @@ _SEQPACKET = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLO
 Report = Callable[..., None]
 
 
+class Coming(Line):
+    """One that has connected: its number, 0 until it has said who it is, and the file that is next."""
+
+    number = 0
+    before = ""
+
+
 class Checkpoints:
     """What is kept, by number; `report` is told of each that is ready, and of each that is gone."""
 
@@ -44,8 +52,7 @@ class Checkpoints:
         self._poll = poll
         self._ending = ending
         self._kept: dict[int, Paused] = {}
-        self._coming: dict[int, Line] = {}  # that have not said all yet, by descriptor
-        self._names: dict[int, tuple[int, str]] = {}  # who they are: the number, the file that is next
+        self._coming: dict[int, Coming] = {}  # that have not said all yet, by descriptor
         self._listener = _socket.socket(_socket.AF_UNIX, _SEQPACKET)
         self._listener.bind(b"")
         self._listener.listen(MOST)
@@ -74,8 +81,8 @@ class Checkpoints:
     def settle(self) -> None:
         """Know all that there are: those that have connected have said who they are."""
         self._accept()
-        for fd in list(self._coming):
-            if fd not in self._names:
+        for fd, line in list(self._coming.items()):
+            if not line.number:
                 self._hear(fd, PATIENCE)
         for one in self._kept.values():
             one.settle()
@@ -98,9 +105,8 @@ class Checkpoints:
             except OSError:  # EAGAIN: that was all; EMFILE: not now
                 return
             connection = _socket.socket(fileno=fd)
-            credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            if int.from_bytes(credentials[4:8], "little") == os.geteuid():
-                self._coming[fd] = Line(self._poll, connection)
+            if peer(connection)[1] == os.geteuid():
+                self._coming[fd] = Coming(self._poll, connection)
                 self._hear(fd)
             else:
                 connection.close()
@@ -112,20 +118,19 @@ class Checkpoints:
         if said is None:
             return
         word, _, rest = os.fsdecode(said).partition(" ")
-        if word == "checkpoint" and fd not in self._names:
-            number, pid, before = rest.split(" ", 2)
-            line.pid, self._names[fd] = int(pid), (int(number), before)
+        if word == "checkpoint" and not line.number:
+            number, pid, line.before = rest.split(" ", 2)
+            line.number, line.pid = int(number), int(pid)
             return
-        at, before = self._names.pop(fd, (0, ""))
         del self._coming[fd]
-        if word == "paused" and at:
-            self._kept[at] = Paused(line, self._ending, before)
-            self._report("CheckpointReady", at)
+        if word == "paused" and line.number:
+            self._kept[line.number] = Paused(line, self._ending, line.before)
+            self._report("CheckpointReady", line.number)
             self._bound()
             return
-        self._end(line)
-        if at:
-            self._report("CheckpointGone", at, rest if word == "aside" else "the copy has ended")
+        line.end(self._ending)
+        if line.number:
+            self._report("CheckpointGone", line.number, rest if word == "aside" else "the copy has ended")
 
     def prepare(self) -> None:
         """Have a run come the sooner of the last one, as that of before did."""
@@ -145,13 +150,13 @@ class Checkpoints:
         """A run is about to go on from this one: the later ones are void."""
         for one in [one for one in self._kept if one > number]:
             self._drop(one, "")
-        for fd in list(self._coming):
-            self._names.pop(fd, None)
-            self._end(self._coming.pop(fd))
+        for line in self._coming.values():
+            line.end(self._ending)
+        self._coming.clear()
 
     def ended(self, pid: int) -> None:
         """A child of ours is reaped."""
-        for one in (*self._kept.values(),):
+        for one in self._kept.values():
             one.forget(pid)
         for line in self._coming.values():
             line.pid = 0 if line.pid == pid else line.pid
@@ -159,9 +164,6 @@ class Checkpoints:
     def _drop(self, number: int, why: str) -> None:
         self._kept.pop(number).close()
         self._report("CheckpointGone", number, why)
-
-    def _end(self, line: Line) -> None:
-        Paused(line, self._ending).close()
 
 
 def _size(pid: int) -> int:

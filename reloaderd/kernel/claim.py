@@ -8,7 +8,6 @@ Facts
   in every namespace that sees the directory.  A keeper closes what it inherits, a child is given nothing.
 - A directory that was removed can be locked still: whoever locks has to see that it is the one of that name.
 - sockaddr_un.sun_path holds 107 bytes and a NUL (unix(7)).
-- SO_PEERCRED of a connected socket tells who called listen(2), with the ids that it had then.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from reloaderd.errors import ReloaderdError
-from reloaderd.kernel.runtime import places, runtime_directory
+from reloaderd.kernel.runtime import peer, places, runtime_directory
 
 CONTROL = "control"
 """The name of the socket in it."""
@@ -171,12 +170,6 @@ class _Closing:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
-
-
-def peer(connection: _socket.socket) -> tuple[int, int]:
-    """The pid and the user id of the process at the other end."""
-    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")
 
 
 def instances() -> Iterator[tuple[str, str]]:

@@ -25,7 +25,8 @@ from reloaderd.commands import Answer, Report
 from reloaderd.core.reasons import SHORT_OF
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import Asked
-from reloaderd.kernel.claim import Claim, peer
+from reloaderd.kernel.claim import Claim
+from reloaderd.kernel.runtime import peer
 
 BACKLOG = 64
 """Connections that may wait to be accepted."""

@@ -14,6 +14,9 @@ import os
 import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+from reloaderd.kernel import frames
 
 PATIENCE = 1.0
 """Seconds that a start waits for a copy, which takes a few ms: with more than that something is stuck."""
@@ -36,7 +39,7 @@ class Line:
         poll.register(line.fileno(), select.POLLIN)
 
     @classmethod
-    def pair(cls, poll: select.poll) -> tuple[Line, _socket.socket]:
+    def pair(cls, poll: select.poll) -> tuple[Self, _socket.socket]:
         """A new one, and the other end of it."""
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _SEQPACKET)
         return cls(poll, ours), theirs
@@ -69,6 +72,13 @@ class Line:
         """Let go of it."""
         self._poll.unregister(self._line.fileno())
         self._line.close()
+
+    def end(self, ending: set[int]) -> None:
+        """Let go of it, and kill who is there: `ending` takes in its pid."""
+        self.close()
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            ending.add(self.pid)
 
 
 class Spare(Line):
@@ -106,8 +116,7 @@ class Paused:
     def fork(self, poll: select.poll) -> None:
         """Have a spare made, if there is none."""
         if self.spare is None:
-            ours, theirs = _socket.socketpair(_socket.AF_UNIX, _SEQPACKET)
-            self.spare = Spare(poll, ours)
+            self.spare, theirs = Spare.pair(poll)
             self.line.say(b"fork", theirs.fileno())
             theirs.close()
 
@@ -135,9 +144,8 @@ class Paused:
         if not spare.waits:
             return 0, "it could not be copied in time"
         take_in(spare.pid)
-        names = "\n".join(path.replace("%", "%25").replace("\n", "%0A") for path in edited)
         pairs = [f"{key}={value}" for key, value in environ.items()]
-        said = b"\0".join([b"go", *map(os.fsencode, (directory, names, *pairs))])
+        said = b"\0".join([b"go", *map(os.fsencode, (directory, frames.in_lines(edited), *pairs))])
         answer = spare.hear(PATIENCE) if spare.say(said) else b""
         if answer == b"going":
             self.spare = None
@@ -156,17 +164,10 @@ class Paused:
     def let_go(self) -> None:
         """End the spare."""
         if self.spare is not None:
-            _kill(self.spare, self._ending)
+            self.spare.end(self._ending)
             self.spare = None
 
     def close(self) -> None:
         """End both."""
         self.let_go()
-        _kill(self.line, self._ending)
-
-
-def _kill(line: Line, ending: set[int]) -> None:
-    line.close()
-    if line.pid:
-        os.kill(line.pid, signal.SIGKILL)
-        ending.add(line.pid)
+        self.line.end(self._ending)

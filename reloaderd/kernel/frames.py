@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
+from collections.abc import Iterable
 from typing import Any
 
 _HEAD = 4
@@ -27,6 +28,11 @@ def open_pipe() -> tuple[int, int]:
         if low < 3:
             os.close(low)
     return ends[0], ends[1]
+
+
+def in_lines(parts: Iterable[str]) -> str:
+    """One text of several that may have line breaks: a line each, with these as %0A and % as %25."""
+    return "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts)
 
 
 def send(fd: int, record: tuple[Any, ...]) -> None:

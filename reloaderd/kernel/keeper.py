@@ -42,7 +42,6 @@ from reloaderd.kernel.spawn import Begin, by_posix_spawn, spawn
 
 if TYPE_CHECKING:
     from reloaderd.kernel.cgroups import Cgroup
-    from reloaderd.kernel.pages import Habits
     from reloaderd.kernel.warm import Warm
 
 _FAULTS = frozenset(
@@ -174,14 +173,13 @@ class Keeper:
             from reloaderd.kernel.pages import Habits
             from reloaderd.kernel.warm import Warm
 
-            self._make_habits = Habits
+            self._habits = Habits()
             run = kept.command, kept.directory, kept.environ, kept.handed
             self._warm = Warm(*run, self._tell_of_copies, self._poll, kept.checkpoints, kept.order)
         self._frames = frames.Frames()
         self._run: int | None = None  # until nothing of it is left
         self._number = 0  # that of the latest run
         self._settled: dict[int, int] = {}  # the spares that were made ready, with what they are copies of
-        self._habits: dict[int, Habits] = {}
         self._child = 0  # the child's pid until it was reaped
         self._group = 0  # its process group
         self._killing = False
@@ -296,11 +294,11 @@ class Keeper:
         waiting, known = self._warm.waiting(), self._warm.pids
         for copy, of in waiting.items():
             if copy not in self._settled:
-                self._habits.setdefault(of, self._make_habits()).give(of, copy, self._child)
+                self._habits.give(of, copy, self._child)
                 if self._cgroup is not None:
                     self._cgroup.settle(self._number + 1, copy)
         self._settled = waiting
-        self._habits = {of: habits for of, habits in self._habits.items() if of in known}
+        self._habits.keep(known)
 
     @property
     def _spared(self) -> set[int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 
 from reloaderd.kernel import libc
@@ -32,11 +32,11 @@ OWN = 1 << 63 | 1 << 56
 
 
 class Habits:
-    """Which pages the copies of one process write to, learnt from the first of them that went on."""
+    """Which pages the copies of a process write to, learnt from the first of them that went on."""
 
     def __init__(self) -> None:
-        self._of = self._copy = 0
-        self._learnt: list[tuple[int, int]] = []
+        self._copies: dict[int, int] = {}  # the latest one, by what it is a copy of
+        self._learnt: dict[int, list[tuple[int, int]]] = {}
 
     def give(self, of: int, copy: int, run: int) -> int:
         """Have `copy`, which is one of `of`, own what the copies write to; returns how many pages that is.
@@ -44,16 +44,20 @@ class Habits:
         `run` is the process that went on last, or 0: if it was asked about here before, it is learnt from.
         Nothing is done where the kernel has no such means.
         """
-        if of != self._of:
-            self._of, self._learnt = of, []
-        elif not self._learnt and run and run == self._copy:
+        if run and run == self._copies.get(of) and not self._learnt.get(of):
             with suppress(OSError):  # it has ended
-                self._learnt = list(_owned(run, _writable(copy)))
-        self._copy = copy
+                self._learnt[of] = list(_owned(run, _writable(copy)))
+        self._copies[of] = copy
         try:
-            return _take(copy, self._learnt)
+            return _take(copy, self._learnt.get(of, ()))
         except OSError:
             return 0
+
+    def keep(self, known: Container[int]) -> None:
+        """Forget the copies of all but these."""
+        for of in [of for of in self._copies if of not in known]:
+            del self._copies[of]
+            self._learnt.pop(of, None)
 
 
 def _writable(pid: int) -> Iterator[tuple[int, int]]:

@@ -47,8 +47,7 @@ class Readiness:
 
     def look(self, wanted: Collection[int], now: float) -> bool:
         """Whether it is ready: `wanted` are the inodes of what is to be served."""
-        passed = now - self._since
-        self.due = now + min(max(passed / 10, SHORTEST), LONGEST)
+        self.due = now + pace(now - self._since)
         processes = self._processes()
         known = {*wanted, *(inode for _, inode in self._listening)}
         served = self._accepted & known
@@ -62,6 +61,11 @@ class Readiness:
             return False
         self._served_at = now if self._served_at is None else self._served_at
         return set(wanted) <= served or now - self._served_at >= ENOUGH
+
+
+def pace(passed: float) -> float:
+    """Seconds until the next look, where so many have passed."""
+    return min(max(passed / 10, SHORTEST), LONGEST)
 
 
 def _has_alone(pid: int, inode: int, processes: Iterable[int]) -> bool:

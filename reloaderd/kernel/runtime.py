@@ -2,6 +2,8 @@
 
 Facts
 - sockaddr_un.sun_path holds 107 bytes and a NUL.
+- SO_PEERCRED of a connected socket tells who called listen(2) or connect(2), with the ids that
+  it had then.
 - A socket that nobody listens on any more refuses connections (connect(2): ECONNREFUSED) and stays.
 - XDG_RUNTIME_DIR is the user's own by the XDG Base Directory Specification; `sudo -E` hands on another's.
 """
@@ -26,6 +28,12 @@ def new_socket() -> Any:
     """One that keeps the bounds of what is sent, does not block, and is no child's."""
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
     return _socket.socket(_socket.AF_UNIX, kind)
+
+
+def peer(connection: Any) -> tuple[int, int]:
+    """The pid and the user id of the process at the other end."""
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")
 
 
 def places() -> list[str]:

@@ -321,7 +321,7 @@ class Warm:
 
     def _end_next(self) -> None:
         if self._next is not None:
-            Paused(self._next, self._ending).close()
+            self._next.end(self._ending)
             self._next = None
 
     def _end_zygote(self) -> None:

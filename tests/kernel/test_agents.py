@@ -218,7 +218,7 @@ def test_who_only_connects_does_not_keep_others_waiting(
             connect(agents).close()
         return 1, os.geteuid()
 
-    monkeypatch.setattr(module, "_peer", peer)
+    monkeypatch.setattr(module, "peer", peer)
     connect(agents).close()
     assert agents.read() == []
     assert taken == AT_ONCE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reloaderd.kernel import answering
+from reloaderd.kernel import answering, readiness
 from reloaderd.kernel.answering import Answering, waits
 from reloaderd.kernel.connections import Connection, connections
 from tests.support.clients import ON_IPV6
@@ -110,6 +110,6 @@ def test_it_looks_less_often_the_longer_it_takes(asked: Asked) -> None:
     one = asked.answering()
     assert one.due == answering.QUIET
     one.look(0.05)
-    assert one.due == 0.05 + answering.SHORTEST
+    assert one.due == 0.05 + readiness.SHORTEST
     one.look(100.0)
-    assert one.due == 100.0 + answering.LONGEST
+    assert one.due == 100.0 + readiness.LONGEST
