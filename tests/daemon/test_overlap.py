@@ -62,7 +62,7 @@ def test_nobody_notices_a_restart(name: str, place: Place, watch: Watch) -> None
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        ({"web.py": ASGI}, [tool("uvicorn"), "web:app", "--fd", "3", "--no-access-log"]),
+        ({"web.py": ASGI}, [tool("uvicorn"), "web:app", "--fd=3", "--loop=asyncio", "--no-access-log"]),
         ({"web.py": FLASK}, [tool("gunicorn"), "web:app", "--workers=2"]),
         pytest.param(
             {
