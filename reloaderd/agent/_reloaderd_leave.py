@@ -51,18 +51,31 @@ def leave(sock: "Any", notice: str) -> None:
     try:
         number = sock.fileno()
         if str(fstat(number).st_ino) in readlink(notice).split():
-            _replace(sock, number)
+            _replace(number, _family(sock), sock.gettimeout() is None)
     except Exception:
         pass
 
 
-def _replace(sock: "Any", number: int) -> None:
-    family = _family(sock)
+def leave_number(number: int, notice: str) -> None:
+    """The same for who polls and accepts by the number, and never waits in accept.
+
+    Raises OSError.
+    """
+    if str(fstat(number).st_ino) in readlink(notice).split():
+        one = _Socket(fileno=number)
+        try:
+            _replace(number, _family(one), False)
+        finally:
+            one.detach()
+
+
+def _replace(number: int, family: int, waits: bool) -> None:
+    """`waits`: who accepts has to get a connection."""
     other = _Socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         other.bind(_NOWHERE[family])
         other.listen(1)
-        if sock.gettimeout() is None:
+        if waits:
             gone = _Socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
             try:
                 gone.connect(other.getsockname())

@@ -21,6 +21,7 @@ from posix import close, dup2, fstat, get_blocking, get_inheritable, getcwdb, se
 from sys import byteorder
 
 from _reloaderd_leave import leave, leaves  # type: ignore[import-not-found]
+from _reloaderd_uvloop import Loops  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Sockets:
         self.wrapped = False
         self.chosen: set[int] = set()  # inodes of those whose port the kernel chose
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
+        self.notice = address + LEAVES
+        self.loops = Loops(self, self.notice)
 
     def made(self, args: "tuple[Any, ...]") -> bool:
         """socket.__new__(self, family, type, protocol): the class may be there by now.
@@ -88,6 +91,7 @@ class Sockets:
         kind.bind = _bind(self, _Socket.bind)
         kind.listen = _listen(self, _Socket.listen)
         kind._real_close = _real_close(self, kind._real_close)
+        self.loops.wrap(kind)
         if self.watched:
             kind.accept = _accept(self, kind.accept)
 
@@ -116,6 +120,7 @@ class Sockets:
 
     def bound(self, sock: "Any", address: "Any") -> None:
         """It was: note it where the kernel chose the port."""
+        self.loops.soon(sock)
         try:
             if type(address) is tuple and address[1] == 0:
                 if len(self.chosen) >= REMEMBERED:
@@ -284,7 +289,7 @@ def _real_close(sockets: Sockets, original: "Callable[..., None]") -> "Callable[
 
 
 def _accept(sockets: Sockets, original: "Callable[..., Any]") -> "Callable[..., Any]":
-    notice = sockets.address + LEAVES
+    notice = sockets.notice
 
     def accept(self: "Any") -> "Any":
         if not sockets.accepted:

@@ -103,7 +103,12 @@ class Callers:
             pass
         for one in given:
             os.close(one)
-        self._close(fd)
+        if fd in self._callers:
+            self._close(fd)
+
+    def release(self, caller: Caller) -> None:
+        """Leave one to whoever listens to it now.  `poll` goes on to wake."""
+        del self._callers[caller.connection.fileno()]
 
     def _speaks(self, fd: int) -> bool:
         try:

@@ -13,6 +13,8 @@ has done what it does.
         free INODE     it listens where the kernel has chosen the port
         shut INODE     it has closed what it listened at
         accept INODE   it has begun to accept
+        stay           it accepts below Python: the connection stays open, `leave` tells it to accept no more,
+                       and it says `left` when it does not
         take FAMILY PROTOCOL V6ONLY REUSEPORT PORT HOST
                        it is about to bind: answered by `take` with a descriptor, `again` or `none`
     notice    a link beside the door: its text is the inodes at which the run is to accept no more
@@ -41,6 +43,7 @@ from reloaderd.kernel.answering import Answering
 from reloaderd.kernel.callers import Caller, Callers, numbers, rings
 from reloaderd.kernel.keeper import settle
 from reloaderd.kernel.readiness import Readiness
+from reloaderd.kernel.staying import Staying
 from reloaderd.kernel.stock import Key, Stock
 
 MOST_PROCESSES = 64
@@ -98,6 +101,7 @@ class Slot:
         self.run = 0  # 0: none
         self.keeper = 0
         self.stopping = False
+        self.leaving = False
         self.free: set[int] = set()  # inodes of what listens at a port that the kernel chose
         self.look: float | None = None  # when to look who has what was closed
         self.looks: list[float] = []  # when to look at what listens
@@ -123,6 +127,7 @@ class Porter:
         self._told: set[str] = set()
         self._poll = select.poll()
         self._callers = Callers(self._poll, self._answer)
+        self._staying = Staying(self._poll)
 
     def serve(self) -> None:
         """Mind the door until the daemon is gone."""
@@ -142,6 +147,8 @@ class Porter:
                     self._rung(*self._bells[fd])
                 elif fd in self._processes:
                     self._ended(fd)
+                elif fd in self._staying:
+                    self._staying.hear(fd)
             self._hear()
             self._tick(time.monotonic())
 
@@ -179,6 +186,7 @@ class Porter:
                 self._slots[number].stopping = True
             case ("gone", number):
                 self._hear_out(number)
+                self._staying.gone(number)
                 self._stock.gone(number, self._slots[number].stopping, now)
                 self._withdraw(number)
                 self._slots[number] = Slot()
@@ -191,13 +199,14 @@ class Porter:
     def _leave(self, number: int, now: float) -> None:
         """Another run serves what this one does: have it accept no more there, and see it answer."""
         slot = self._slots[number]
-        slot.stopping = True  # what it closes from now on it was told to
+        slot.stopping = slot.leaving = True  # what it closes from now on it was told to
         inodes = self._stock.shared(number) | self._given
         self._withdraw(number)
         try:
             os.symlink(" ".join(map(str, inodes)) or "none", self._duty.notices[number])
         except OSError:  # then it accepts until it is stopped
             pass
+        self._staying.leave(number)
         listening = openfiles.listening(os.getpid())
         ports = {int(listening[one].rpartition(":")[2]) for one in inodes if one in listening}
         slot.answering = Answering(now, lambda: self._processes_of(slot), ports)
@@ -260,6 +269,8 @@ class Porter:
             slot.free.update(numbers([rest]))
         elif verb == b"shut":
             slot.look = now + LEAVE
+        elif verb == b"stay" and self._staying.add(caller, slot.leaving):
+            self._callers.release(caller)
 
     def _rung(self, number: int, bell: Any) -> None:
         """The slot's run says how it is."""
@@ -315,9 +326,8 @@ class Porter:
                     self._look_below(slot)
             if slot.readiness is not None and slot.readiness.due <= now:
                 self._look_ready(number, slot, slot.readiness, now)
-            if slot.answering is not None and slot.answering.due <= now and slot.answering.look(now):
-                slot.answering = None
-                self._report("answered", slot.run)
+            if slot.answering is not None and slot.answering.due <= now:
+                self._look_answered(number, slot, slot.answering, now)
 
     def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
         others = [at for at in range(len(self._slots)) if at != number]
@@ -325,6 +335,12 @@ class Porter:
         if readiness.look(wanted, now):
             slot.readiness = None
             self._report("ready", slot.run)
+
+    def _look_answered(self, number: int, slot: Slot, answering: Answering, now: float) -> None:
+        """It has when it has after the last of its processes said that it accepts no more."""
+        if answering.look(now) and not self._staying.waits(number):
+            slot.answering = None
+            self._report("answered", slot.run)
 
     def _look_below(self, slot: Slot) -> None:
         """Tell, once, of what listens without having told: it does not bind by Python's module."""

@@ -81,6 +81,14 @@ SERVERS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"web.py": ASGI},
         [tool("uvicorn"), "web:app", "--port=PORT", "--loop=asyncio", "--no-access-log", "--workers=2"],
     ),
+    "uvicorn, uvloop": (
+        {"web.py": ASGI},
+        [tool("uvicorn"), "web:app", "--port=PORT", "--loop=uvloop", "--no-access-log"],
+    ),
+    "uvicorn --workers, uvloop": (
+        {"web.py": ASGI},
+        [tool("uvicorn"), "web:app", "--port=PORT", "--loop=uvloop", "--no-access-log", "--workers=2"],
+    ),
     "gunicorn": (
         {"web.py": FLASK},
         [tool("gunicorn"), "web:app", "--bind=127.0.0.1:PORT", "--workers=2"],

@@ -63,6 +63,7 @@ def test_nobody_notices_a_restart(name: str, place: Place, watch: Watch) -> None
     ("files", "command"),
     [
         ({"web.py": ASGI}, [tool("uvicorn"), "web:app", "--fd=3", "--loop=asyncio", "--no-access-log"]),
+        ({"web.py": ASGI}, [tool("uvicorn"), "web:app", "--fd=3", "--loop=uvloop", "--no-access-log"]),
         ({"web.py": FLASK}, [tool("gunicorn"), "web:app", "--workers=2"]),
         pytest.param(
             {
@@ -74,7 +75,7 @@ def test_nobody_notices_a_restart(name: str, place: Place, watch: Watch) -> None
             marks=pytest.mark.needs("node"),
         ),
     ],
-    ids=["uvicorn", "gunicorn", "node"],
+    ids=["uvicorn", "uvicorn, uvloop", "gunicorn", "node"],
 )
 def test_with_listen_too(files: dict[str, str], command: list[str], place: Place, watch: Watch) -> None:
     build(place.tree, files)
@@ -325,7 +326,7 @@ def test_the_next_run_in_its_place_accepts(place: Place, watch: Watch) -> None:
         assert answers(port).endswith(b"%d hello" % number)
 
 
-@pytest.mark.parametrize("name", ["django", "uvicorn", "http.server"])
+@pytest.mark.parametrize("name", ["django", "uvicorn", "uvicorn, uvloop", "http.server"])
 def test_runs_of_copies_take_over(name: str, place: Place, watch: Watch) -> None:
     """Both keepers have one, of what either of their runs has told."""
     files, command = SERVERS[name]
