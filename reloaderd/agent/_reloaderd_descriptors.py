@@ -46,7 +46,7 @@ class Descriptors:
         for number, target in look().items():
             if number in pair or self.known.get(number) == target:
                 continue
-            flags, polled = _info(number)
+            flags, polled = info(number)
             if target == EPOLL:
                 if any(data != one or (one not in pair and one not in self.known) for one, _, data in polled):
                     return "it waits for something to happen"
@@ -140,7 +140,7 @@ def look() -> "dict[int, str]":
     return found
 
 
-def _info(number: int) -> "tuple[int, list[tuple[int, int, int]]]":
+def info(number: int) -> "tuple[int, list[tuple[int, int, int]]]":
     """The flags of a descriptor, and what an epoll has: the number, its events, its data."""
     flags, polled = 0, []
     for line in content(f"/proc/self/fdinfo/{number}").decode("ascii", "replace").split("\n"):

@@ -5,6 +5,7 @@ Facts
   dup2(2) changes what a descriptor of this process is, and no more.
 - epoll(7) knows what it polls by description and number.  So after dup2(2) it would go on to tell of what
   nobody here can accept, and EPOLL_CTL_DEL finds it only before.  A duplicate of the epoll is the same set.
+  The other socket is put there instead: who stops to poll it finds it.
 - poll(2), select(2) and accept(2) look up the number once, when they begin.
 - accept(2) of a socket at which nobody connects does what it does where another process was faster: EAGAIN
   where it does not block, a timeout where there is one, else it waits.  Who accepts because poll(2) said so,
@@ -25,7 +26,7 @@ from posix import (
     set_blocking,
 )
 
-from _reloaderd_descriptors import EPOLL, look  # type: ignore[import-not-found]
+from _reloaderd_descriptors import EPOLL, info, look  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def leave(sock: "Any", notice: str) -> None:
     try:
         number = sock.fileno()
         if str(fstat(number).st_ino) in readlink(notice).split():
-            _replace(number, _family(sock), sock.gettimeout() is None)
+            replace(number, _family(sock), sock.gettimeout() is None)
     except Exception:
         pass
 
@@ -64,13 +65,13 @@ def leave_number(number: int, notice: str) -> None:
     if str(fstat(number).st_ino) in readlink(notice).split():
         one = _Socket(fileno=number)
         try:
-            _replace(number, _family(one), False)
+            replace(number, _family(one), False)
         finally:
             one.detach()
 
 
-def _replace(number: int, family: int, waits: bool) -> None:
-    """`waits`: who accepts has to get a connection."""
+def replace(number: int, family: int, waits: bool) -> None:
+    """Put one in its place at which nobody connects.  `waits`: who accepts has to get a connection."""
     other = _Socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         other.bind(_NOWHERE[family])
@@ -82,29 +83,39 @@ def _replace(number: int, family: int, waits: bool) -> None:
             finally:
                 gone.close()
         set_blocking(other.fileno(), get_blocking(number))
-        _forget(number)
+        polls = _take_out(number)
         dup2(other.fileno(), number, get_inheritable(number))
     finally:
         other.close()
+    for poll, events in polls:
+        try:
+            poll.register(number, events)
+        finally:
+            poll.close()
 
 
-def _forget(number: int) -> None:
-    """Have no epoll of this process poll the descriptor."""
+def _take_out(number: int) -> "list[tuple[Any, int]]":
+    """Have no epoll of this process poll the descriptor.  Those that did, and for which events."""
     import select
 
-    for poll in [one for one, target in look().items() if target == EPOLL]:
+    found = []
+    for one in [one for one, target in look().items() if target == EPOLL]:
         try:
-            same = dup(poll)
+            events = [events for of, events, data in info(one)[1] if of == data == number]
+            same = dup(one)
         except OSError:  # another thread has closed it
             continue
         try:
-            epoll = select.epoll.fromfd(same)
+            poll = select.epoll.fromfd(same)
         except BaseException:
             close(same)
             raise
         try:
-            epoll.unregister(number)
+            poll.unregister(number)
         except OSError:  # it does not
-            pass
-        finally:
-            epoll.close()
+            events = []
+        if events:
+            found.append((poll, events[0]))
+        else:
+            poll.close()
+    return found

@@ -11,6 +11,8 @@ Facts
   the descriptor, O_NONBLOCK and the options to what is behind it.
 - bind(2) to port 0 of a datagram socket fails for no other socket: getsockname(2) then says how a host is
   resolved, by the way that bind itself takes.
+- shutdown(2) is done to what is behind the descriptor: who has a duplicate of a socket that listened does not
+  listen any more, either.  Twisted does that to what it listens at when it stops.
 - Descriptors are duplicates in a message (unix(7), SCM_RIGHTS) until that was read: nothing is lost when the
   sender ends.
 """
@@ -20,7 +22,7 @@ from os import fsencode
 from posix import close, dup2, fstat, get_blocking, get_inheritable, getcwdb, set_blocking
 from sys import byteorder
 
-from _reloaderd_leave import leave, leaves  # type: ignore[import-not-found]
+from _reloaderd_leave import leave, leaves, replace  # type: ignore[import-not-found]
 from _reloaderd_uvloop import Loops  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
@@ -91,6 +93,7 @@ class Sockets:
         kind.bind = _bind(self, _Socket.bind)
         kind.listen = _listen(self, _Socket.listen)
         kind._real_close = _real_close(self, kind._real_close)
+        kind.shutdown = _shutdown(self, _Socket.shutdown)
         self.loops.wrap(kind)
         if self.watched:
             kind.accept = _accept(self, kind.accept)
@@ -166,6 +169,19 @@ class Sockets:
             return self.told.pop(sock.fileno(), 0)
         except Exception:
             return 0
+
+    def part(self, sock: "Any") -> None:
+        """Have what is done to it from now on done to nobody else's, if it is one that is kept.
+
+        Where a thread waits in accept, shutdown(2) is how it is woken, and that is left to it.
+        """
+        try:
+            if self.keeps and sock.gettimeout() == 0.0 and self.listens(sock):
+                number = sock.fileno()
+                replace(number, _family(sock), False)
+                self._send(b"shut %d" % self.told.pop(number))
+        except Exception:
+            pass
 
     def say(self, what: bytes) -> None:
         """Tell of something."""
@@ -286,6 +302,16 @@ def _real_close(sockets: Sockets, original: "Callable[..., None]") -> "Callable[
             sockets.say(b"shut %d" % inode)
 
     return _real_close
+
+
+def _shutdown(sockets: Sockets, original: "Callable[..., None]") -> "Callable[..., None]":
+    def shutdown(self: "Any", how: int, /) -> None:
+        if sockets.told:
+            sockets.part(self)
+        original(self, how)
+
+    shutdown.__doc__ = original.__doc__
+    return shutdown
 
 
 def _accept(sockets: Sockets, original: "Callable[..., Any]") -> "Callable[..., Any]":

@@ -99,6 +99,10 @@ SERVERS: dict[str, tuple[dict[str, str], list[str]]] = {
         [tool("django-admin"), "runserver", "PORT", "--noreload", "--settings=settings", "--pythonpath=."],
     ),
     "aiohttp": ({"web.py": AIOHTTP}, [sys.executable, "web.py", "PORT"]),
+    "twisted": (
+        {"web.py": FLASK},
+        [sys.executable, "-m", "twisted", "web", "--listen=tcp:PORT:interface=127.0.0.1", "--wsgi=web.app"],
+    ),
 }
 
 
