@@ -1,9 +1,10 @@
 """Gives reloaderd a duplicate of each socket that listens, and takes it back where the same address is bound.
 
 Facts
-- Programs and the standard library bind by socket.socket, a class in Python that has `bind` and `listen` of
-  the C class below it: methods of the same names in it are found first.  The audit event socket.__new__ is
-  raised for the first one that is made, which is when the class is there to be changed.
+- Programs and the standard library bind by socket.socket, a class in Python that has `bind`, `listen` and
+  `_accept`, by which its `accept` accepts, of the C class below it: methods of the same names in it are found
+  first.  gevent's sockets have one of such a class.  The audit event socket.__new__ is raised for the first
+  one that is made, which is when the class is there to be changed.
 - An address at which any duplicate of a socket listens is in use (EADDRINUSE) for all but those who have one,
   unless both sides said SO_REUSEPORT: a second socket shares the connections then.  So it is asked for when
   bind(2) has failed, and only with SO_REUSEPORT before.
@@ -42,6 +43,10 @@ LEAVES = "-leaves~"
 EADDRINUSE = 98
 NOT_KEPT, TAKEN, AGAIN = 0, 1, 2
 
+_MODULES = ("socket", "gevent._socket3")
+"""Whose classes to change."""
+
+
 _Socket = _socket.socket
 _family = _Socket.family.__get__
 _SOL, _TCP, _V6, _V6ONLY = _socket.SOL_SOCKET, _socket.IPPROTO_TCP, _socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY
@@ -71,7 +76,7 @@ class Sockets:
         self.keeps = keeps
         self.watched = watched
         self.accepted = False
-        self.wrapped = False
+        self.wrapped: set[type] = set()
         self.chosen: set[int] = set()  # inodes of those whose port the kernel chose
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
         self.notice = address + LEAVES
@@ -82,21 +87,21 @@ class Sockets:
 
         True: it is no occasion to send anything, for which a socket is made.
         """
-        if not self.wrapped:
-            for kind in type(args[0]).__mro__:
-                if kind.__module__ == "socket" and kind.__bases__ == (_Socket,):
-                    self.wrapped = True
-                    self._wrap(kind)
+        for kind in type(args[0]).__mro__:
+            if kind.__module__ in _MODULES and kind.__bases__ == (_Socket,) and kind not in self.wrapped:
+                self.wrapped.add(kind)
+                self._wrap(kind)
         return True
 
     def _wrap(self, kind: "Any") -> None:
         kind.bind = _bind(self, _Socket.bind)
         kind.listen = _listen(self, _Socket.listen)
-        kind._real_close = _real_close(self, kind._real_close)
+        close = "_real_close" if hasattr(kind, "_real_close") else "close"
+        setattr(kind, close, _close(self, getattr(kind, close)))
         kind.shutdown = _shutdown(self, _Socket.shutdown)
         self.loops.wrap(kind)
         if self.watched:
-            kind.accept = _accept(self, kind.accept)
+            kind._accept = _accept(self, _Socket.__dict__["_accept"])
 
     def shares(self, sock: "Any") -> bool:
         """Whether bind(2) of it would not fail where another one listens."""
@@ -294,14 +299,15 @@ def _listen(sockets: Sockets, original: "Callable[..., None]") -> "Callable[...,
     return listen
 
 
-def _real_close(sockets: Sockets, original: "Callable[..., None]") -> "Callable[..., None]":
-    def _real_close(self: "Any", *args: "Any") -> None:
+def _close(sockets: Sockets, original: "Callable[..., None]") -> "Callable[..., None]":
+    def close(self: "Any", *args: "Any") -> None:
         inode = sockets.known(self) if sockets.told else 0
         original(self, *args)
         if inode:
             sockets.say(b"shut %d" % inode)
 
-    return _real_close
+    close.__doc__ = original.__doc__
+    return close
 
 
 def _shutdown(sockets: Sockets, original: "Callable[..., None]") -> "Callable[..., None]":
@@ -317,7 +323,7 @@ def _shutdown(sockets: Sockets, original: "Callable[..., None]") -> "Callable[..
 def _accept(sockets: Sockets, original: "Callable[..., Any]") -> "Callable[..., Any]":
     notice = sockets.notice
 
-    def accept(self: "Any") -> "Any":
+    def _accept(self: "Any") -> "Any":
         if not sockets.accepted:
             sockets.accepted = True
             sockets.accepts(self)
@@ -325,5 +331,5 @@ def _accept(sockets: Sockets, original: "Callable[..., Any]") -> "Callable[..., 
             leave(self, notice)
         return original(self)
 
-    accept.__doc__ = original.__doc__
-    return accept
+    _accept.__doc__ = original.__doc__
+    return _accept

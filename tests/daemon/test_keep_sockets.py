@@ -71,6 +71,19 @@ app.add_routes([web.get("/", hello)])
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None)
 """
 
+GEVENT = """\
+from gevent import monkey
+monkey.patch_all()
+import sys
+from gevent.pywsgi import WSGIServer
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+WSGIServer(("127.0.0.1", int(sys.argv[1])), app, log=None).serve_forever()
+"""
+
 SERVERS: dict[str, tuple[dict[str, str], list[str]]] = {
     "http.server": ({"web.py": HTTP}, [sys.executable, "web.py", "PORT"]),
     "uvicorn": (
@@ -99,6 +112,7 @@ SERVERS: dict[str, tuple[dict[str, str], list[str]]] = {
         [tool("django-admin"), "runserver", "PORT", "--noreload", "--settings=settings", "--pythonpath=."],
     ),
     "aiohttp": ({"web.py": AIOHTTP}, [sys.executable, "web.py", "PORT"]),
+    "gevent": ({"web.py": GEVENT}, [sys.executable, "web.py", "PORT"]),
     "twisted": (
         {"web.py": FLASK},
         [sys.executable, "-m", "twisted", "web", "--listen=tcp:PORT:interface=127.0.0.1", "--wsgi=web.app"],
