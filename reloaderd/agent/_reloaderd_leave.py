@@ -57,16 +57,16 @@ def leave(sock: "Any", notice: str) -> None:
 
 
 def leave_number(number: int, notice: str) -> None:
-    """The same for who polls and accepts by the number, and never waits in accept.
-
-    Raises OSError.
-    """
-    if str(fstat(number).st_ino) in readlink(notice).split():
-        one = _Socket(fileno=number)
-        try:
-            _replace(number, _family(one), False)
-        finally:
-            one.detach()
+    """The same for who polls and accepts by the number, and never waits in accept."""
+    try:
+        if str(fstat(number).st_ino) in readlink(notice).split():
+            one = _Socket(fileno=number)
+            try:
+                _replace(number, _family(one), False)
+            finally:
+                one.detach()
+    except Exception:
+        pass
 
 
 def _replace(number: int, family: int, waits: bool) -> None:

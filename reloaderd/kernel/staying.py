@@ -18,7 +18,7 @@ from reloaderd.kernel import proctree
 from reloaderd.kernel.callers import LONGEST, Caller
 
 MOST = 64
-"""Connections: one for each socket at which a process listens.  A further one is not told."""
+"""Connections: one for each event loop that listens.  A further one is not told."""
 
 
 class Staying:
