@@ -1,4 +1,4 @@
-"""Programs with uvloop whose sockets are to be kept: nothing is different to them, and what it calls is called."""
+"""Programs with uvloop whose sockets are to be kept: nothing is different to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Serve(asyncio.Protocol):
         transport.close()
 
 async def ask(*at):
-    reader, writer = await (asyncio.open_unix_connection(*at) if len(at) == 1 else asyncio.open_connection(*at))
+    connect = asyncio.open_unix_connection if len(at) == 1 else asyncio.open_connection
+    reader, writer = await connect(*at)
     print(await reader.read())
     writer.close()
 
@@ -56,7 +57,7 @@ async def main():
     await ask(*given.getsockname())
     later.close()
     print(given.fileno())
-    one = await asyncio.start_unix_server(lambda reader, writer: (writer.write(b"unix"), writer.close()), "a.sock")
+    one = await loop.create_unix_server(Serve, "a.sock")
     await ask("a.sock")
     one.close()
     left, right = socket.socketpair()
@@ -83,4 +84,4 @@ def test_a_program_does_the_same_with_nobody_there(words: str, program: Program)
     there = str(Path(uvloop.__file__).parent.parent)
     plain = program.code(USE, agent=False, pythonpath=there)
     assert program.code(USE, RELOADERD_PORTER=f"/nowhere\n{words}", pythonpath=there) == plain
-    assert plain.count("b'hello'") == 4
+    assert plain.count("b'hello'") == 6
