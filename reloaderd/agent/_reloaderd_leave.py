@@ -58,16 +58,16 @@ def leave(sock: "Any", notice: str) -> None:
 
 
 def leave_number(number: int, notice: str) -> None:
-    """The same for who polls and accepts by the number, and never waits in accept.
-
-    Raises OSError.
-    """
-    if str(fstat(number).st_ino) in readlink(notice).split():
-        one = _Socket(fileno=number)
-        try:
-            replace(number, _family(one), False)
-        finally:
-            one.detach()
+    """The same for who polls and accepts by the number, and never waits in accept."""
+    try:
+        if str(fstat(number).st_ino) in readlink(notice).split():
+            one = _Socket(fileno=number)
+            try:
+                replace(number, _family(one), False)
+            finally:
+                one.detach()
+    except Exception:
+        pass
 
 
 def replace(number: int, family: int, waits: bool) -> None:
@@ -96,9 +96,7 @@ def replace(number: int, family: int, waits: bool) -> None:
 
 def _take_out(number: int) -> "list[tuple[Any, int]]":
     """Have no epoll of this process poll the descriptor.  Those that did, and for which events."""
-    import select
-
-    found = []
+    epoll, found = _epoll(), []
     for one in [one for one, target in look().items() if target == EPOLL]:
         try:
             events = [events for of, events, data in info(one)[1] if of == data == number]
@@ -106,7 +104,7 @@ def _take_out(number: int) -> "list[tuple[Any, int]]":
         except OSError:  # another thread has closed it
             continue
         try:
-            poll = select.epoll.fromfd(same)
+            poll = epoll.fromfd(same)
         except BaseException:
             close(same)
             raise
@@ -119,3 +117,15 @@ def _take_out(number: int) -> "list[tuple[Any, int]]":
         else:
             poll.close()
     return found
+
+
+def _epoll() -> "Any":
+    """The class of the standard library, which gevent and eventlet take out of its module."""
+    import select
+
+    if not hasattr(select, "epoll"):
+        from importlib.util import module_from_spec
+
+        select = module_from_spec(select.__spec__)
+        select.__spec__.loader.exec_module(select)  # type: ignore[union-attr]
+    return select.epoll

@@ -145,7 +145,7 @@ class Sockets:
         except Exception:
             return False
 
-    def keep(self, sock: "Any") -> None:
+    def keep(self, sock: "Any", verb: bytes = b"keep") -> None:
         """It listens: say so."""
         try:
             if not _is_stream(sock):
@@ -157,7 +157,7 @@ class Sockets:
                 return
             self.told[number] = inode
             path = _path(sock.getsockname()) if _family(sock) == _UNIX else b""
-            self._send(b"keep %d " % inode + path, number if self.keeps else -1)
+            self._send(b"%s %d " % (verb, inode) + path, number if self.keeps else -1)
         except Exception:
             pass
 

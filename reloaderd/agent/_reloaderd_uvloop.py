@@ -32,7 +32,7 @@ class Loops:
         """`notice` is where there is one when another run has taken over."""
         self.sockets = sockets
         self.notice = notice
-        self.staying: dict[int, tuple[int, int]] = {}  # by descriptor: inode, process
+        self.staying: dict[tuple[int, int], set[int]] = {}  # by loop and process: what it has listened at
 
     def wrap(self, kind: "Any") -> None:
         """Change the class of sockets."""
@@ -60,32 +60,32 @@ class Loops:
             one = _Socket(fileno=number)
             try:
                 if one.getsockopt(_SOL, _socket.SO_ACCEPTCONN):
-                    self.sockets.keep(one)
+                    self.sockets.keep(one, b"below")
                     if self.sockets.watched and inode not in self.sockets.chosen:
-                        self._stay(number, inode)
+                        self._stay(number)
             finally:
                 one.detach()
         except Exception:
             pass
 
-    def _stay(self, number: int, inode: int) -> None:
+    def _stay(self, number: int) -> None:
         """Have the loop hear when it is to accept no more there."""
-        said = inode, getpid()
-        if self.staying.get(number) == said:
-            return
-        stay = Stay(self, number, said)
         loop, kind = modules["asyncio.events"]._get_running_loop(), modules[_LOOP].Loop
-        modules["contextvars"].Context().run(kind.add_reader, loop, stay.line, stay.hear)
-        self.staying[number] = said
+        which = id(loop), getpid()
+        if which not in self.staying:
+            stay = Stay(self, which)
+            modules["contextvars"].Context().run(kind.add_reader, loop, stay.line, stay.hear)
+            self.staying[which] = stay.numbers
+        self.staying[which].add(number)
 
 
 class Stay:
-    """A connection that stays open until something is said by it, or its loop is closed."""
+    """A loop's connection, which stays open until something is said by it, or the loop is closed."""
 
-    def __init__(self, loops: Loops, number: int, said: "tuple[int, int]") -> None:
+    def __init__(self, loops: Loops, which: "tuple[int, int]") -> None:
         self.loops = loops
-        self.number = number
-        self.said = said
+        self.which = which
+        self.numbers: set[int] = set()  # what it has listened at
         self.line = -1
         kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
         connection = _Socket(_socket.AF_UNIX, kind)
@@ -103,7 +103,8 @@ class Stay:
             loop, kind = modules["asyncio.events"]._get_running_loop(), modules[_LOOP].Loop
             kind.remove_reader(loop, self.line)
             if leaves(self.loops.notice):
-                leave_number(self.number, self.loops.notice)
+                for number in self.numbers:
+                    leave_number(number, self.loops.notice)
                 self._answer()
         except Exception:
             pass
@@ -119,11 +120,11 @@ class Stay:
     def end(self) -> None:
         """Close the connection."""
         try:
-            if self.loops.staying.get(self.number) == self.said:
-                del self.loops.staying[self.number]
             line, self.line = self.line, -1
-            if line >= 0 and fstat(line).st_ino == self.inode:
-                close(line)
+            if line >= 0:
+                self.loops.staying.pop(self.which, None)
+                if fstat(line).st_ino == self.inode:  # else the program has closed it
+                    close(line)
         except Exception:
             pass
 

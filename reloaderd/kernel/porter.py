@@ -10,6 +10,8 @@ has done what it does.
     packets   of an agent, one a connection
         keep INODE PATH
                        with a descriptor: the process listens there; PATH is that of a Unix socket
+        below INODE PATH
+                       the same; it may be that it does not tell when it has closed it
         free INODE     it listens where the kernel has chosen the port
         shut INODE     it has closed what it listened at
         accept INODE   it has begun to accept
@@ -45,6 +47,7 @@ from reloaderd.kernel.keeper import settle
 from reloaderd.kernel.readiness import Readiness
 from reloaderd.kernel.staying import Staying
 from reloaderd.kernel.stock import Key, Stock
+from reloaderd.kernel.unheard import Unheard
 
 MOST_PROCESSES = 64
 """Processes of a run that listen, whose end is waited for."""
@@ -128,11 +131,12 @@ class Porter:
         self._poll = select.poll()
         self._callers = Callers(self._poll, self._answer)
         self._staying = Staying(self._poll)
+        self._unheard = Unheard()
 
     def serve(self) -> None:
         """Mind the door until the daemon is gone."""
         os.set_blocking(self._requests, False)
-        for fd in (self._requests, *self._doors, *self._bells):
+        for fd in (self._requests, self._unheard.fileno(), *self._doors, *self._bells):
             self._poll.register(fd, select.POLLIN)
         while True:
             deadline = self._deadline()
@@ -149,6 +153,8 @@ class Porter:
                     self._ended(fd)
                 elif fd in self._staying:
                     self._staying.hear(fd)
+                elif fd == self._unheard.fileno():
+                    self._unheard.read(time.monotonic())
             self._hear()
             self._tick(time.monotonic())
 
@@ -245,7 +251,7 @@ class Porter:
         slot, now = self._slots[number], time.monotonic()
         verb, _, rest = data.partition(b" ")
         below = _is_below(pid, slot.keeper)
-        if not slot.run or not (below or (below is None and verb == b"keep")):
+        if not slot.run or not (below or (below is None and verb in (b"keep", b"below"))):
             caller.answer(b"none")
             return
         if verb == b"take":
@@ -256,13 +262,15 @@ class Porter:
                 caller.answer(b"take", found)
             else:
                 caller.answer(b"none" if found is None else b"again")
-        elif verb == b"keep":
+        elif verb in (b"keep", b"below"):
             inode, _, path = rest.partition(b" ")
             if slot.readiness is not None:
                 slot.readiness.listens(pid, numbers([inode])[0], now)
             if given:
                 self._wait_for(pid, number)
-                self._stock.keep(given.pop(), path, number, now)
+                kept = self._stock.keep(given.pop(), path, number, now)
+                if kept >= 0 and verb == b"below":
+                    self._unheard.add(kept)
         elif verb == b"accept" and slot.readiness is not None:
             slot.readiness.accepts(*numbers([rest]))
         elif verb == b"free":
@@ -307,7 +315,7 @@ class Porter:
     # What is due
 
     def _deadline(self) -> float | None:
-        instants = [self._stock.deadline, *(slot.look for slot in self._slots)]
+        instants = [self._stock.deadline, self._unheard.due, *(slot.look for slot in self._slots)]
         instants += [slot.looks[0] for slot in self._slots if slot.looks]
         looked = [one for slot in self._slots for one in (slot.readiness, slot.answering)]
         instants += [one.due for one in looked if one is not None]
@@ -315,6 +323,10 @@ class Porter:
 
     def _tick(self, now: float) -> None:
         self._stock.tick(now)
+        if self._unheard.due is not None and self._unheard.due <= now:
+            for slot in self._slots:
+                slot.look = now
+            self._unheard.looked()
         for number, slot in enumerate(self._slots):
             if slot.look is not None and slot.look <= now:
                 slot.look = None

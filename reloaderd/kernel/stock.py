@@ -99,8 +99,11 @@ class Stock:
         """Those of what the slot's run has, and another run does, too."""
         return {one.inode for one in self._all if slot in one.slots and len(one.slots) > 1}
 
-    def keep(self, fd: int, path: bytes, slot: int, now: float) -> None:
-        """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path."""
+    def keep(self, fd: int, path: bytes, slot: int, now: float) -> int:
+        """The run listens at `fd`, which is a duplicate for us.  A Unix socket has this absolute path.
+
+        The descriptor by which it is kept; -1: it is not.
+        """
         inode = os.fstat(fd).st_ino
         known = next((one for one in self._all if one.inode == inode), None)
         if known is None:
@@ -108,7 +111,7 @@ class Stock:
             file = sockets.identity(os.fsdecode(key.host)) if key is not None and _is_file(key) else None
             if key is None or len(self._all) >= MOST or (_is_file(key) and file is None):
                 os.close(fd)
-                return
+                return -1
             if file is not None:  # it was removed and made anew: nobody reaches the one before
                 for one in [one for one in self._all if one.key == key and not one.slots]:
                     self._drop(one)
@@ -118,6 +121,7 @@ class Stock:
             os.close(fd)
         sockets.deepen(known.fd)
         self._has(known, slot, now)
+        return known.fd
 
     def take(self, key: Key, slot: int, now: float) -> int | None:
         """The descriptor that a run gets that binds this; -1: nothing is in its way any more; None: none."""

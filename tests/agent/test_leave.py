@@ -8,7 +8,7 @@ from tests.agent.conftest import Program
 from tests.support.clients import has_ipv6
 
 BEGIN = """
-import asyncio, os, select, selectors, socket, socketserver, sys, threading
+import _socket, asyncio, os, select, selectors, socket, socketserver, sys, threading
 
 NOTICE = os.environ["RELOADERD_PORTER"].partition("\\n")[0] + "-leaves~"
 
@@ -28,7 +28,7 @@ def leave(one):
 
 def other_accepts(one, client):
     client.sendall(b"hello")
-    fd, _ = one._accept()
+    fd, _ = _socket.socket._accept(one)
     connection = socket.socket(one.family, fileno=fd)
     assert connection.recv(10) == b"hello", "another client"
     return connection
@@ -94,6 +94,7 @@ except BlockingIOError:
 also = connect(beside)
 assert epoll.poll(60) == [(beside.fileno(), select.EPOLLIN)], "there is but the one of which it is told"
 print("nobody")
+epoll.unregister(one)
 other_accepts(other, client)
 """
 ASYNCIO = """
@@ -116,7 +117,7 @@ async def main():
 
 def other_waits():
     select.select([other], [], [])
-    return other._accept()
+    return _socket.socket._accept(other)
 
 asyncio.run(main())
 """
@@ -149,12 +150,13 @@ server.server_close()
         HAS_A_TIMEOUT,
         *(BLOCKS.replace("FAMILY", f"socket.AF_{family}") for family in ("INET", "INET6", "UNIX")),
         POLLS,
+        POLLS.replace("leave(one)", "del select.epoll\nleave(one)"),
         ASYNCIO,
         SOCKETSERVER,
     ],
     ids=[
         *("does not block", "IPv6", "Unix", "has a timeout", "blocks", "blocks IPv6", "blocks Unix"),
-        *("polls", "asyncio", "socketserver"),
+        *("polls", "polls, gevent has taken epoll away", "asyncio", "socketserver"),
     ],
 )
 def test_it_accepts_no_more(code: str, program: Program) -> None:

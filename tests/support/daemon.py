@@ -478,6 +478,7 @@ class Daemon:
         return (
             f"--- command\n{shlex.join(self.argv)}\n"
             f"--- probes (last 40 records)\n{tail(self.log, 40)}\n"
+            f"--- events (last 20)\n{tail(self.stderr, 20, b'{')}\n"
             f"--- stderr (last 60 lines)\n{tail(self.stderr, 60)}\n"
             f"--- processes\n{processes}\n" + (self.terminal.report() if self.terminal is not None else "")
         )

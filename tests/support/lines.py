@@ -47,7 +47,7 @@ def parse_event(line: bytes) -> Event | None:
     return event
 
 
-def tail(path: Path, count: int) -> str:
-    """The last lines of a file, shortened, for people who read a failure."""
-    lines = path.read_bytes().splitlines()[-count:]
+def tail(path: Path, count: int, begin: bytes = b"") -> str:
+    """The last lines of a file that begin so, shortened, for people who read a failure."""
+    lines = [line for line in path.read_bytes().splitlines() if line.startswith(begin)][-count:]
     return "\n".join(line[:600].decode(errors="backslashreplace") for line in lines)

@@ -89,7 +89,7 @@ SIBLINGS = {
     "kernel.pair": {"kernel.child"},
     "kernel.porter": {
         *("kernel.answering", "kernel.callers", "kernel.keeper", "kernel.openfiles", "kernel.readiness"),
-        *("kernel.staying", "kernel.stock"),
+        *("kernel.staying", "kernel.stock", "kernel.unheard"),
     },
     "kernel.readiness": {"kernel.openfiles"},
     "kernel.answering": {"kernel.connections", "kernel.openfiles", "kernel.readiness"},
@@ -138,7 +138,7 @@ NOT_WHEN_IDLE = {
     *("reloaderd.kernel.stock", "reloaderd.kernel.openfiles", "reloaderd.kernel.porter"),
     *("reloaderd.kernel.porters", "reloaderd.kernel.readiness", "reloaderd.kernel.pair"),
     *("reloaderd.kernel.answering", "reloaderd.kernel.connections"),
-    *("reloaderd.kernel.callers", "reloaderd.kernel.staying"),
+    *("reloaderd.kernel.callers", "reloaderd.kernel.staying", "reloaderd.kernel.unheard"),
     "reloaderd.core.overlap",
     *("reloaderd.core.manager", "reloaderd.core.pulse", "reloaderd.core.status", "reloaderd.servicemanager"),
     *("reloaderd.kernel.notify", "reloaderd.kernel.pulse"),
