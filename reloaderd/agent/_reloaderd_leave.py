@@ -25,6 +25,7 @@ from posix import (
     readlink,
     set_blocking,
 )
+from sys import modules
 
 from _reloaderd_descriptors import EPOLL, info, look  # type: ignore[import-not-found]
 
@@ -124,8 +125,6 @@ def _epoll() -> "Any":
     import select
 
     if not hasattr(select, "epoll"):
-        from importlib.util import module_from_spec
-
-        select = module_from_spec(select.__spec__)
+        select = modules["_frozen_importlib"].module_from_spec(select.__spec__)
         select.__spec__.loader.exec_module(select)  # type: ignore[union-attr]
     return select.epoll

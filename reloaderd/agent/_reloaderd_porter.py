@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PATIENCE = 2.0
-"""Seconds: who is asked does nothing else, and answers within one ms unless somebody has stopped it."""
+PATIENCE = 30.0
+"""Seconds: who is asked does nothing else, and answers within one ms unless the machine is overloaded or it was
+stopped.  Nobody loses by waiting, as bind(2) has failed already."""
 
 REMEMBERED = 1024
 """Sockets with a port that the kernel chose, before what is known of these is forgotten."""
