@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PATIENCE = 30.0
-"""Seconds: who is asked does nothing else, and answers within one ms unless the machine is overloaded or it was
+"""Seconds: who is asked does nothing else, and answers within 1 ms unless the machine is overloaded or it is
 stopped.  Nobody loses by waiting, as bind(2) has failed already."""
 
 REMEMBERED = 1024
