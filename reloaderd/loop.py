@@ -45,7 +45,6 @@ from reloaderd.processes import Processes
 from reloaderd.settings import Identity, Settings
 
 if TYPE_CHECKING:
-    from reloaderd.core.manager import Managed
     from reloaderd.servicemanager import ServiceManager
 
 ReadAgain = Callable[[], Settings]
@@ -110,7 +109,7 @@ class Loop:
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
-        self._engine: Engine | Managed
+        self._engine: Engine
         self._mounts = Mounts()
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
@@ -129,8 +128,9 @@ class Loop:
         config = self._settings.config.path if self._settings.config is not None else ""
         here = os.path.realpath(working_directory())
         identity = Identity(self._control.name, os.getpid(), here, config, time.monotonic())
-        engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
-        self._engine = engine if self._manager is None else self._manager.before(engine)
+        self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
+        if self._manager is not None:
+            self._manager.look_on(self._engine)
         self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()

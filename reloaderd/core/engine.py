@@ -24,6 +24,7 @@ from signal import (
     SIGWINCH,
     Signals,
 )
+from typing import TYPE_CHECKING
 
 from reloaderd.commands import (
     AddService,
@@ -65,6 +66,9 @@ from reloaderd.events import (
 )
 from reloaderd.settings import Identity, ServiceSettings, Settings
 
+if TYPE_CHECKING:
+    from reloaderd.core.manager import Informant
+
 CLOSING = frozenset({SIGINT, SIGTERM, SIGQUIT, SIGHUP})
 
 
@@ -90,6 +94,8 @@ class Engine:
         self._source, self._late = source, late
         self._has_terminal = has_terminal
         self._foreground = Foreground()
+        self.informant: Informant | None = None
+        """What tells the service manager, where there is one."""
         self._closing = False
         self._ended = False
         self._signum = 0
@@ -107,7 +113,9 @@ class Engine:
 
     def start(self) -> list[Command]:
         """Begin: each service finds its roots first."""
-        return self._configuration.start() + _of_all(service.start() for service in self.services.values())
+        said = [] if self.informant is None else self.informant.start()
+        services = _of_all(service.start() for service in self.services.values())
+        return said + self._configuration.start() + services
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
@@ -131,7 +139,9 @@ class Engine:
                 commands = self._configuration.handle(event, now)
             case _:
                 commands = self._about_service(event, now)
-        return self._noted(event, self._finish(commands, now), now)
+        commands = self._finish(commands, now)
+        self.history.note(event, commands, now)
+        return commands if self.informant is None else self.informant.handled(event, commands, now)
 
     def _of_a_source(self, event: Event, now: float) -> list[Command]:
         commands = self._configuration.handle(event, now)
@@ -140,6 +150,7 @@ class Engine:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [service.deadline(now) for service in self.services.values()]
+        instants += [self.informant.deadline] if self.informant is not None else []
         if not self._closing:
             instants += [self._configuration.deadline, now if self._replaceable() else None]
         return min((instant for instant in instants if instant is not None), default=None)
@@ -148,11 +159,9 @@ class Engine:
         """Serve what is due.  All that was asked before must have been answered."""
         commands = [] if self._closing else self._replace() + self._configuration.tick(now)
         commands += _of_all(service.tick(now) for service in self.services.values())
-        return self._noted(None, self._finish(commands, now), now)
-
-    def _noted(self, event: Event | None, commands: list[Command], now: float) -> list[Command]:
-        self.history.note(event, commands, now)
-        return commands
+        commands = self._finish(commands, now)
+        self.history.note(None, commands, now)
+        return commands if self.informant is None else self.informant.ticked(commands, now)
 
     def _asked(self, event: Asked, now: float) -> list[Command]:
         try:
@@ -334,7 +343,9 @@ class Engine:
         return [*self._foreground.take_back(), *reports, Quit(status, self._signum)]
 
     def uses(self, watch: int) -> bool:
-        """Whether any service needs `watch`, or the configuration file does."""
+        """Whether any service needs `watch`, or the configuration file, or the pulse."""
+        if self.informant is not None and self.informant.uses(watch):
+            return True
         of_a_service = any(service.watcher.uses(watch) for service in self.services.values())
         return of_a_service or self._configuration.uses(watch)
 
