@@ -35,8 +35,9 @@ from reloaderd.events import (
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.child import reap_strays, working_directory
+from reloaderd.kernel.child import working_directory
 from reloaderd.kernel.control import Control
+from reloaderd.kernel.helpers import reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from reloaderd import commands as do
 from reloaderd.events import Event
 from reloaderd.kernel.agents import Agents, without_agent
-from reloaderd.kernel.child import Child, become_subreaper, working_directory
+from reloaderd.kernel.child import Child, working_directory
+from reloaderd.kernel.helpers import become_subreaper
 from reloaderd.kernel.spawn import given_environment
 from reloaderd.settings import ServiceSettings
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import pytest
 
 from reloaderd.events import ChildEnded, ChildStarted, Event, RunGone
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.child import Child
+from reloaderd.kernel.helpers import become_subreaper, reap_strays
 from reloaderd.kernel.source import Source
 from tests.support import procfs
 from tests.support.sources import SOURCES, Ground
@@ -39,7 +40,7 @@ class Kept:
 
     @property
     def keeper(self) -> int:
-        return self.child._keeper
+        return self.child._keeper.pid
 
     def next(self, kind: type[E]) -> E:
         """The next event of this kind; what comes before it is in `seen` only."""
