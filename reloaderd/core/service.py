@@ -301,6 +301,11 @@ class Service:
         """End for good."""
         return self.passage.stop() + self.supervisor.close(signum, now)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended for good."""
+        return self.supervisor.state is State.CLOSED
+
     # Time
 
     def deadline(self, now: float) -> float | None:
