@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,14 @@ class Kept:
         ended = self.next(ChildEnded)
         assert self.next(RunGone) == ("web", self.run)
         return ended
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A path that is short enough for a socket in it, as `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
+        yield Path(path)
 
 
 @pytest.fixture(params=SOURCES, ids=lambda kind: kind.name)
