@@ -1,7 +1,5 @@
 """What can be asked of the adapters: one record a command, in the imperative."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

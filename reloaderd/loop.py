@@ -26,7 +26,6 @@ from reloaderd.core.reasons import SHORT_OF, start_failure
 from reloaderd.errors import ReloaderdError
 from reloaderd.events import (
     ChildStarted,
-    ChildTold,
     ConfigRead,
     EntryChanged,
     Event,
@@ -35,17 +34,17 @@ from reloaderd.events import (
     SignalArrived,
     TerminalClosed,
 )
-from reloaderd.kernel.child import reap_strays, working_directory
+from reloaderd.kernel.child import working_directory
 from reloaderd.kernel.control import Control
+from reloaderd.kernel.helpers import reap_strays
 from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.terminal import Terminal, TerminalGone
-from reloaderd.processes import Processes
+from reloaderd.processes import RUNS, Processes
 from reloaderd.settings import Identity, Settings
 
 if TYPE_CHECKING:
-    from reloaderd.core.manager import Managed
     from reloaderd.servicemanager import ServiceManager
 
 ReadAgain = Callable[[], Settings]
@@ -98,7 +97,6 @@ class Loop:
         self._settings = settings
         self._processes = processes
         self._children = processes.children
-        self._compilers = processes.compilers
         self._read_again = read_again
         self._manager = manager
         self._signals = signals
@@ -110,7 +108,7 @@ class Loop:
         self._untold: list[do.Report] = []
         self._end: do.Quit | None = None
         self._adapters: list[Any] = []
-        self._engine: Engine | Managed
+        self._engine: Engine
         self._mounts = Mounts()
         links = any(one.follow_links for one in settings.services)
         self._source = Sources(settings.backend, settings.poll_interval, self._mounts, everywhere=links)
@@ -129,8 +127,9 @@ class Loop:
         config = self._settings.config.path if self._settings.config is not None else ""
         here = os.path.realpath(working_directory())
         identity = Identity(self._control.name, os.getpid(), here, config, time.monotonic())
-        engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
-        self._engine = engine if self._manager is None else self._manager.before(engine)
+        self._engine = Engine(self._settings, bool(self._terminal), self._source.name, late, identity)
+        if self._manager is not None:
+            self._manager.look_on(self._engine)
         self._gather_adapters()
         # Collecting garbage while 50,000 directories are armed takes a third of the time and finds none.
         gc.disable()
@@ -145,7 +144,7 @@ class Loop:
         agents = self._processes.agents
         # the agents come before the source: a child tells what it opens before it does anything to it
         self._adapters = [self._signals, self._mounts, *([agents] if agents is not None else [])]
-        self._adapters += [self._source, *self._children.values(), *self._compilers.values()]
+        self._adapters += [self._source, *self._children.values(), *self._processes.compilers.values()]
         self._adapters += self._processes.porters.values()
         self._adapters += [self._manager] if self._manager is not None else []
         self._adapters += [self._control] if self._control else []  # the last: who asks is never in the way
@@ -217,33 +216,8 @@ class Loop:
         self._processes.begin(command)
         return ()
 
-    def _warm_up(self, command: do.WarmUp) -> Sequence[Event]:
-        self._children[command.service].prepare()
-        return ()
-
-    def _signal_child(self, command: do.SignalChild) -> Sequence[Event]:
-        child = self._children[command.service]
-        child.signal(command.run, command.signum, command.scope, command.ends)
-        return ()
-
-    def _relieve_child(self, command: do.RelieveChild) -> Sequence[Event]:
-        return self._processes.relieve(command.service, command.run)
-
-    def _kill_tree(self, command: do.KillTree) -> Sequence[Event]:
-        self._children[command.service].kill(command.run)
-        return ()
-
-    def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
-        if self._processes.agents is None:
-            return [ChildTold(*command)]
-        return self._processes.agents.tell(*command)
-
-    def _check_syntax(self, command: do.CheckSyntax) -> Sequence[Event]:
-        return self._compilers[command.service].start(command.number, command.python, command.paths)
-
-    def _end_check(self, command: do.EndCheck) -> Sequence[Event]:
-        self._compilers[command.service].end()
-        return ()
+    def _of_runs(self, command: do.Command) -> Sequence[Event]:
+        return RUNS[type(command)](self._processes, command)
 
     # Services that come and go
 
@@ -325,16 +299,10 @@ class Loop:
 
 _PERFORM: dict[type, Callable[[Loop, Any], Sequence[Event | do.Command]]] = {
     **dict.fromkeys(ANSWERS, Loop._ask),
+    **dict.fromkeys(RUNS, Loop._of_runs),
     do.Arm: Loop._arm,
     do.Drop: Loop._drop,
     do.StartChild: Loop._start_child,
-    do.WarmUp: Loop._warm_up,
-    do.SignalChild: Loop._signal_child,
-    do.RelieveChild: Loop._relieve_child,
-    do.KillTree: Loop._kill_tree,
-    do.TellChild: Loop._tell_child,
-    do.CheckSyntax: Loop._check_syntax,
-    do.EndCheck: Loop._end_check,
     do.ReadConfig: Loop._read_config,
     do.AddService: Loop._add_service,
     do.RemoveService: Loop._remove_service,

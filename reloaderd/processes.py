@@ -8,13 +8,14 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from reloaderd import commands as do
-from reloaderd.events import Event
+from reloaderd.events import ChildTold, Event
 from reloaderd.kernel.agents import Agents, without_agent
-from reloaderd.kernel.child import Child, become_subreaper, working_directory
+from reloaderd.kernel.child import Child, working_directory
+from reloaderd.kernel.helpers import become_subreaper
 from reloaderd.kernel.spawn import given_environment
 from reloaderd.settings import ServiceSettings
 
@@ -118,11 +119,6 @@ class Processes:
             self._handover.mend(name)
         self.children[name].start(*command[1:])
 
-    def relieve(self, name: str, run: int) -> Sequence[Event]:
-        """Have one of the two runs of a service accept no more."""
-        child = self.children[name]
-        return () if isinstance(child, Child) else child.relieve(run)
-
     def remove(self, name: str) -> None:
         """Let go of what it had; nothing of it is alive."""
         if name in self.compilers:
@@ -211,6 +207,34 @@ class Processes:
         compiler = Compiler(service.name, service.command, directory, _environ(service))
         self.compilers[service.name] = compiler
 
+    # What is asked of runs
+
+    def _warm_up(self, command: do.WarmUp) -> Sequence[Event]:
+        self.children[command.service].prepare()
+        return ()
+
+    def _signal(self, command: do.SignalChild) -> Sequence[Event]:
+        self.children[command.service].signal(*command[1:])
+        return ()
+
+    def _relieve(self, command: do.RelieveChild) -> Sequence[Event]:
+        child = self.children[command.service]  # two of them: one run alone is not relieved
+        return () if isinstance(child, Child) else child.relieve(command.run)
+
+    def _kill(self, command: do.KillTree) -> Sequence[Event]:
+        self.children[command.service].kill(command.run)
+        return ()
+
+    def _tell_child(self, command: do.TellChild) -> Sequence[Event]:
+        return [ChildTold(*command)] if self.agents is None else self.agents.tell(*command)
+
+    def _check(self, command: do.CheckSyntax) -> Sequence[Event]:
+        return self.compilers[command.service].start(*command[1:])
+
+    def _end_check(self, command: do.EndCheck) -> Sequence[Event]:
+        self.compilers[command.service].end()
+        return ()
+
 
 def _order(service: ServiceSettings) -> int:
     """What two keepers share of what runs tell of their imports; -1 where there is nothing to share."""
@@ -232,3 +256,15 @@ def _environ(service: ServiceSettings) -> dict[str, str]:
     given = given_environment()
     environ = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
     return without_agent({**environ, **dict(service.environ)})
+
+
+RUNS: Mapping[type, Callable[[Processes, Any], Sequence[Event]]] = {
+    do.WarmUp: Processes._warm_up,
+    do.SignalChild: Processes._signal,
+    do.RelieveChild: Processes._relieve,
+    do.KillTree: Processes._kill,
+    do.TellChild: Processes._tell_child,
+    do.CheckSyntax: Processes._check,
+    do.EndCheck: Processes._end_check,
+}
+"""By the command: what is done to runs, and to the files that they would run."""

@@ -13,7 +13,7 @@ from reloaderd.events import Event
 from reloaderd.kernel.notify import Notifier, take
 
 if TYPE_CHECKING:
-    from reloaderd.core.manager import Front, Managed
+    from reloaderd.core.engine import Engine
     from reloaderd.kernel.pulse import Pulse
     from reloaderd.kernel.source import Source
 
@@ -43,11 +43,11 @@ class ServiceManager:
         self._notifier.read()
         return ()
 
-    def before(self, engine: Front) -> Managed:
-        """What stands before the engine, so that the manager is told."""
-        from reloaderd.core.manager import Managed
+    def look_on(self, engine: Engine) -> None:
+        """Have the manager told of what this one does."""
+        from reloaderd.core.manager import Informant
 
-        return Managed(engine, self._watchdog)
+        engine.informant = Informant(engine, self._watchdog)
 
     def say(self, variables: Mapping[str, str], descriptors: Sequence[int] = ()) -> bool:
         """One message; False where nobody hears it."""

@@ -1,10 +1,8 @@
 """What a person asked for, checked and complete: plain records that every layer may read."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 AUTO = None
 """The adaptive debounce of core.debounce, where a quiet time in seconds would stand."""
@@ -41,7 +39,7 @@ class RuleSettings(NamedTuple):
     default_ignores: bool = True
     ext_origin: str = COMMAND_LINE
 
-    def without_origins(self) -> RuleSettings:
+    def without_origins(self) -> Self:
         """What they say, wherever it stands."""
         return self._replace(
             patterns=tuple(one._replace(origin="") for one in self.patterns),
@@ -83,7 +81,7 @@ class ServiceSettings(NamedTuple):
     config: str | None = None
     dry_run: bool = False
 
-    def same_as(self, other: ServiceSettings) -> bool:
+    def same_as(self, other: Self) -> bool:
         """Whether they ask for the same; where a rule stands makes no difference."""
         rules = self.rules.without_origins()
         return self._replace(rules=rules) == other._replace(rules=other.rules.without_origins())

@@ -428,19 +428,9 @@ class _Finder:
     find_spec: "Any"
 
 
-def begin(directory: str) -> None:
-    """Start the agent that is in `directory`, if it was reloaderd that put it there."""
-    service, run, told = (
-        environ.get("RELOADERD"),
-        environ.get("RELOADERD_RUN"),
-        environ.get("RELOADERD_AGENT"),
-    )
-    if service is None or run is None or told is None:
-        return
-    address, *roots = of_lines(told)
-    post = Post(address, service, int(run))
-    agent = Agent(post, roots)
-    get = agent.handlers.get
+def _hook(agent: Agent) -> "Callable[[str, tuple[Any, ...]], None]":
+    """What hears of each event.  As every import and open goes through it, it is as short as can be."""
+    get, post = agent.handlers.get, agent.post
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
         handler = get(event)
@@ -454,6 +444,22 @@ def begin(directory: str) -> None:
                 if not agent.fault(error):
                     raise
 
+    return hook
+
+
+def begin(directory: str) -> None:
+    """Start the agent that is in `directory`, if it was reloaderd that put it there."""
+    service, run, told = (
+        environ.get("RELOADERD"),
+        environ.get("RELOADERD_RUN"),
+        environ.get("RELOADERD_AGENT"),
+    )
+    if service is None or run is None or told is None:
+        return
+    address, *roots = of_lines(told)
+    post = Post(address, service, int(run))
+    agent = Agent(post, roots)
+    hook = _hook(agent)
     order, hooked = join(agent, hook) if join is not None else (None, False)
     sockets, _, words = environ.get(_PORTER, "").partition("\n")
     if sockets:

@@ -30,6 +30,7 @@ from _reloaderd_plan import Plan  # type: ignore[import-not-found]
 from _reloaderd_post import quote  # type: ignore[import-not-found]
 from _reloaderd_seen import Seen  # type: ignore[import-not-found]
 from _reloaderd_traces import GENERATORS, ONE_THREAD, TIMERS, state_of  # type: ignore[import-not-found]
+from _reloaderd_values import dates, is_now  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Checkpoints:
     def set_out(self, edited: "Iterable[str]") -> None:
         """A run sets out from here."""
         self.began = clock_gettime_ns(FILE_CLOCK)
-        self.since = [(clock(), clock) for clock in (time, monotonic)]
+        self.since = time(), monotonic()
         self.random = _drawn()
         self.expect(edited)
 
@@ -234,23 +235,11 @@ class Checkpoints:
             for key, value in list(names_of(module).items()):
                 if type(value) is int and value == run:
                     return f"{name}.{key} is the number of the process"
-                if self.is_now(value):
+                if any(is_now(one, self.since) for _, one in [(key, value), *dates(key, value)]):
                     return f"{name}.{key} is the time at which it was started"
                 if type(value).__name__ in _DRAWN and value is not shared:
                     return f"{name}.{key} is random"
         return ""
-
-    def is_now(self, value: "Any") -> bool:
-        """Whether it is a time since the run began, in seconds or ns, by whichever clock."""
-        try:
-            if type(value).__name__ == "datetime":
-                value = value.timestamp()
-            if type(value) not in (int, float):
-                return False
-            spans = [(since, clock()) for since, clock in self.since]
-            return any(since <= value <= now or since * 1e9 <= value <= now * 1e9 for since, now in spans)
-        except Exception:
-            return False
 
 
 class _Finder:

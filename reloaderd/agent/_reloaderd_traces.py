@@ -18,7 +18,7 @@ from time import monotonic, time
 
 from _reloaderd_descriptors import look  # type: ignore[import-not-found]
 from _reloaderd_order import content, names_of  # type: ignore[import-not-found]
-from _reloaderd_values import values  # type: ignore[import-not-found]
+from _reloaderd_values import is_now, values  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,28 +172,18 @@ class Traces:
                     break
                 if value in own and ("." not in key or "pid" in key.lower()) and key != _LOOKS_AGAIN:
                     self.doubts.append((name, key, value, "the number of the process"))
-                elif SET_ANEW.get(name) != key and self.is_now(value):
+                elif SET_ANEW.get(name) != key and is_now(value, self.began):
                     self.doubts.append((name, key, value, "the time of its import"))
 
     def settle(self, witness: "Any") -> None:
         """Blame the modules that do remember something of this process: `witness` knows what another has."""
         places = [(name, key) for name, key, _, _ in self.doubts]
-        whole = any(type(value) is int and self.is_now(value) for _, _, value, _ in self.doubts)
+        whole = any(type(value) is int and is_now(value, self.began) for _, _, value, _ in self.doubts)
         known = witness.ask(places, whole) if places else []
         for at, (name, key, value, what) in enumerate(self.doubts):
             if value != known[at]:
                 self.ahead.blame([name], f"{key} is {what}")
         self.doubts.clear()
-
-    def is_now(self, value: "Any") -> bool:
-        """Whether it is a time since the imports began, by either clock, in seconds or nanoseconds."""
-        now = (self.began[0], time()), (self.began[1], monotonic())
-        if type(value) is float:
-            return any(began <= value <= end for began, end in now)
-        if type(value) is int:
-            (began, end), _ = now
-            return int(began) <= value <= end or any(one * 1e9 <= value <= two * 1e9 for one, two in now)
-        return False
 
     def threads_end_with_a_fork(self) -> bool:
         """Whether those who made the threads end them before a fork, and so start them anew after one."""

@@ -6,6 +6,7 @@ Facts
 """
 
 import sys
+from time import monotonic, time
 
 from _reloaderd_order import names_of  # type: ignore[import-not-found]
 
@@ -26,7 +27,7 @@ def values(name: str) -> "list[tuple[str, Any]]":
         if type(key) is str:
             found += [(key, value), *[(f"{key}.{one}", held) for one, held in _inside(name, value)]]
     plain = [(key, value) for key, value in found if type(value) in _PLAIN]
-    return plain + [date for key, value in found for date in _date(key, value)]
+    return plain + [date for key, value in found for date in dates(key, value)]
 
 
 def _inside(name: str, value: "Any") -> "list[tuple[str, Any]]":
@@ -46,7 +47,8 @@ def _inside(name: str, value: "Any") -> "list[tuple[str, Any]]":
     return [(one, held) for one, held in list(dict(inside).items()) if type(one) is str]
 
 
-def _date(key: str, value: "Any") -> "list[tuple[str, float]]":
+def dates(key: str, value: "Any") -> "list[tuple[str, float]]":
+    """The seconds that a date stands for, if it is one: see `values`."""
     module = sys.modules.get("datetime")
     if module is None or type(value) is not module.datetime:
         return []
@@ -57,3 +59,17 @@ def _date(key: str, value: "Any") -> "list[tuple[str, float]]":
     except (ValueError, OverflowError):  # datetime.min
         return []
     return seconds
+
+
+def is_now(value: "Any", began: "tuple[float, float]") -> bool:
+    """Whether it is a time since `began`, which is by time() and by monotonic(), in seconds or nanoseconds.
+
+    One in whole seconds is that of the second in which it was taken.
+    """
+    if type(value) not in (int, float):
+        return False
+    for since, now in ((began[0], time()), (began[1], monotonic())):
+        first = int(since) if type(value) is int else since
+        if first <= value <= now or since * 1e9 <= value <= now * 1e9:
+            return True
+    return False

@@ -8,7 +8,8 @@ from typing import Any
 
 from reloaderd.core.history import Run
 from reloaderd.core.reasons import NOT_READY
-from reloaderd.core.service import LOCKED, Service
+from reloaderd.core.service import Service
+from reloaderd.core.settling import LOCKED
 from reloaderd.core.transitions import State
 from reloaderd.settings import ServiceSettings
 
@@ -78,7 +79,7 @@ def held(service: Service, now: float) -> tuple[str, int]:
         return "syntax", waiting
     if debounce.batch and debounce.locked(now):
         return LOCKED, waiting
-    return ("slowing down" if service.delayed else ""), waiting
+    return ("slowing down" if service.settling.delayed else ""), waiting
 
 
 def why_not_followed(settings: ServiceSettings) -> str:

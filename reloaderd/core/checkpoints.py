@@ -20,7 +20,7 @@ from reloaderd.commands import Command, Report
 from reloaderd.events import CheckpointGone, CheckpointPassed, CheckpointReady, FilesLoaded
 
 MOST = 4
-"""Modules before which a run leaves a copy: kernel.checkpoints keeps as many."""
+"""Modules before which a run leaves a copy, and copies that are kept: the earliest one saves the least."""
 
 LONGEST = 1 << 15
 """Bytes of their names: the copy is told them in one message."""

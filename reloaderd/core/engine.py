@@ -4,8 +4,7 @@ Rules:
 - The engine does nothing itself and never waits.
 - An event of a source concerns every service; one about a run or an answer names its service.
 - reloaderd ends when every service has; by the signal that asked for it, or as its child did.
-- A service that makes place for another, or for none, is known until nothing of it is left and all that it
-  asked is answered: what takes its place begins with the next tick.
+- Who makes place for whom, when the configuration changes, is core.succession.
 """
 
 from __future__ import annotations
@@ -24,15 +23,14 @@ from signal import (
     SIGWINCH,
     Signals,
 )
+from typing import TYPE_CHECKING
 
 from reloaderd.commands import (
-    AddService,
     Answer,
     Command,
     Drop,
     Quit,
     ReclaimTerminal,
-    RemoveService,
     Report,
     SignalChild,
     StopSelf,
@@ -41,7 +39,8 @@ from reloaderd.core.configuration import Configuration, difference
 from reloaderd.core.foreground import Foreground
 from reloaderd.core.history import History
 from reloaderd.core.service import Service
-from reloaderd.core.transitions import UP, State
+from reloaderd.core.succession import Succession
+from reloaderd.core.transitions import UP
 from reloaderd.events import (
     Anchored,
     Asked,
@@ -63,7 +62,10 @@ from reloaderd.events import (
     WatchMoved,
     WatchStale,
 )
-from reloaderd.settings import Identity, ServiceSettings, Settings
+from reloaderd.settings import Identity, Settings
+
+if TYPE_CHECKING:
+    from reloaderd.core.manager import Informant
 
 CLOSING = frozenset({SIGINT, SIGTERM, SIGQUIT, SIGHUP})
 
@@ -84,12 +86,11 @@ class Engine:
         self.history = History(lambda name: self.services[name].origin)
         self.services = {one.name: Service(one, source, late) for one in settings.services}
         self._configuration = Configuration(settings)
-        self._next: dict[str, ServiceSettings | None] = {}  # what takes the place of a service
-        self._read_at = 0.0  # when that was asked for
-        self._runs: dict[str, int] = {}  # the number of the last run of those that went
-        self._source, self._late = source, late
+        self._succession = Succession(self.services, source, late)
         self._has_terminal = has_terminal
         self._foreground = Foreground()
+        self.informant: Informant | None = None
+        """What tells the service manager, where there is one."""
         self._closing = False
         self._ended = False
         self._signum = 0
@@ -103,11 +104,13 @@ class Engine:
     @property
     def replacing(self) -> bool:
         """Whether a service makes place, for another or for none."""
-        return bool(self._next)
+        return bool(self._succession.leaving)
 
     def start(self) -> list[Command]:
         """Begin: each service finds its roots first."""
-        return self._configuration.start() + _of_all(service.start() for service in self.services.values())
+        said = [] if self.informant is None else self.informant.start()
+        services = _of_all(service.start() for service in self.services.values())
+        return said + self._configuration.start() + services
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from one event."""
@@ -131,7 +134,9 @@ class Engine:
                 commands = self._configuration.handle(event, now)
             case _:
                 commands = self._about_service(event, now)
-        return self._noted(event, self._finish(commands, now), now)
+        commands = self._finish(commands, now)
+        self.history.note(event, commands, now)
+        return commands if self.informant is None else self.informant.handled(event, commands, now)
 
     def _of_a_source(self, event: Event, now: float) -> list[Command]:
         commands = self._configuration.handle(event, now)
@@ -140,19 +145,18 @@ class Engine:
     def deadline(self, now: float) -> float | None:
         """The next instant at which something is due; None at rest."""
         instants = [service.deadline(now) for service in self.services.values()]
+        instants += [self.informant.deadline] if self.informant is not None else []
         if not self._closing:
-            instants += [self._configuration.deadline, now if self._replaceable() else None]
+            instants += [self._configuration.deadline, now if self._succession.due else None]
         return min((instant for instant in instants if instant is not None), default=None)
 
     def tick(self, now: float) -> list[Command]:
         """Serve what is due.  All that was asked before must have been answered."""
-        commands = [] if self._closing else self._replace() + self._configuration.tick(now)
+        commands = [] if self._closing else self._succession.tick() + self._configuration.tick(now)
         commands += _of_all(service.tick(now) for service in self.services.values())
-        return self._noted(None, self._finish(commands, now), now)
-
-    def _noted(self, event: Event | None, commands: list[Command], now: float) -> list[Command]:
-        self.history.note(event, commands, now)
-        return commands
+        commands = self._finish(commands, now)
+        self.history.note(None, commands, now)
+        return commands if self.informant is None else self.informant.ticked(commands, now)
 
     def _asked(self, event: Asked, now: float) -> list[Command]:
         try:
@@ -166,53 +170,14 @@ class Engine:
             reason = f"{type(error).__name__}: {error}"
             return [Answer(event.client, {"reason": reason}, "io.reloaderd.Failed")]
 
-    # Services come and go
-
     def _config_read(self, event: ConfigRead, now: float) -> list[Command]:
         if event.settings is None:
             return self._configuration.refused(event.faults)
         if self._closing:
             return []
         then = {one.name: one for one in event.settings.services}
-        meant = {name: service.settings for name, service in self.services.items()}
-        for name, settings in self._next.items():  # on its way from what was read before
-            meant.pop(name, None)
-            meant |= {name: settings} if settings is not None else {}
-        found = difference(meant, then)
-        commands = self._configuration.taken(event, found)
-        self._read_at = now
-        for name in then.keys() & self.services.keys() - {*found.changed, *self._next}:
-            self.services[name].renumber(then[name])
-        for name in (*found.changed, *found.added, *found.removed):
-            leaves = name in self._next or name not in self.services
-            self._next[name] = then.get(name)
-            commands += [] if leaves else self.services[name].close(0, now)
-        return commands
-
-    def _replaceable(self) -> list[str]:
-        """The names under which another service, or none, can begin."""
-        return [name for name in self._next if name not in self.services or self._is_closed(name)]
-
-    def _is_closed(self, name: str) -> bool:
-        return self.services[name].supervisor.state is State.CLOSED
-
-    def _replace(self) -> list[Command]:
-        commands: list[Command] = []
-        for name in self._replaceable():
-            settings, former = self._next.pop(name), self.services.pop(name, None)
-            if former is not None:
-                self._runs[name] = former.supervisor.latest
-                commands.append(RemoveService(name))
-            if settings is not None:
-                run = self._runs.get(name, 0)
-                service = Service(settings, self._source, self._late, self._read_at, run)
-                self.services[name] = service
-                if former is not None:
-                    service.pause.on = former.pause.on
-                commands += [AddService(settings), *service.start()]
-            if former is not None:  # last: most of them are armed again
-                commands.append(Drop(sorted(former.watcher.watches())))
-        return commands
+        found = difference(self._succession.meant(), then)
+        return self._configuration.taken(event, found) + self._succession.begin(then, found, now)
 
     # One service
 
@@ -289,10 +254,10 @@ class Engine:
             self._signum = signum
             name = Signals(signum).name if signum else ""
             commands = [Report("closing", one, {"signal": name}) for one in self.services]
-            leaving = self._next  # asked already: a second time would kill
+            leaving = self._succession.leaving  # asked already: a second time would kill
         for name, service in self.services.items():
             commands += [] if name in leaving else service.close(signum, now)
-        if all(map(self._is_closed, self.services)):  # those that were to be replaced, maybe
+        if all(service.closed for service in self.services.values()):  # those that were to be replaced, maybe
             commands.append(Quit(0, signum))
         return commands
 
@@ -314,16 +279,18 @@ class Engine:
 
     def _service_ended(self, now: float) -> list[Command]:
         if not self._closing:
-            ended = [name for name in self.services if name not in self._next and self._is_closed(name)]
+            leaving = self._succession.leaving
+            stay = [service for name, service in self.services.items() if name not in leaving]
+            ended = [service for service in stay if service.closed]
             if not ended:  # it makes place
                 return []
             self._closing = True
-            self._status, self._signum = self.services[ended[0]].supervisor.result
-            others = [name for name in self.services if not self._is_closed(name) and name not in self._next]
-            commands = self._finish(_of_all(self.services[name].close(0, now) for name in others), now)
+            self._status, self._signum = ended[0].supervisor.result
+            others = [service for service in stay if not service.closed]
+            commands = self._finish(_of_all(service.close(0, now) for service in others), now)
             if commands:
                 return commands
-        return self._end() if all(map(self._is_closed, self.services)) else []
+        return self._end() if all(service.closed for service in self.services.values()) else []
 
     def _end(self) -> list[Command]:
         if self._ended:  # services that end together say so one by one
@@ -334,7 +301,9 @@ class Engine:
         return [*self._foreground.take_back(), *reports, Quit(status, self._signum)]
 
     def uses(self, watch: int) -> bool:
-        """Whether any service needs `watch`, or the configuration file does."""
+        """Whether any service needs `watch`, or the configuration file, or the pulse."""
+        if self.informant is not None and self.informant.uses(watch):
+            return True
         of_a_service = any(service.watcher.uses(watch) for service in self.services.values())
         return of_a_service or self._configuration.uses(watch)
 

@@ -1,4 +1,4 @@
-"""What reloaderd says to its service manager: stands before the engine, and where there is a manager only.
+"""What reloaderd says to its service manager: looks on while the engine works, where there is a manager only.
 
 Rules (sd_notify(3)):
 - READY=1 when all is watched and the first run of each service was started; once, and again after each
@@ -68,15 +68,10 @@ class Front(Protocol):
     def closing(self) -> bool: ...
     @property
     def replacing(self) -> bool: ...
-    def start(self) -> list[Command]: ...
-    def handle(self, event: Event, now: float) -> list[Command]: ...
-    def deadline(self, now: float) -> float | None: ...
-    def tick(self, now: float) -> list[Command]: ...
-    def uses(self, watch: int) -> bool: ...
 
 
-class Managed:
-    """An engine whose manager is kept informed; to be asked in its place."""
+class Informant:
+    """Looks on while an engine works, and adds what its manager is told."""
 
     def __init__(self, engine: Front, watchdog: float = 0.0) -> None:
         """`watchdog`: in how many seconds the manager wants a sign of life, 0 if it does not."""
@@ -93,42 +88,30 @@ class Managed:
         self._status_at: float | None = None
         self._pulse = Pulse(watchdog)
 
-    @property
-    def services(self) -> Mapping[str, Service]:
-        """Those of the engine."""
-        return self._engine.services
-
     def uses(self, watch: int) -> bool:
-        """Whether anything needs `watch`."""
-        return watch == self._pulse.watch or self._engine.uses(watch)
+        """Whether a pulse comes back under `watch`."""
+        return watch == self._pulse.watch
 
     def start(self) -> list[Command]:
-        """Begin."""
-        commands = self._engine.start()
-        return [Notify({"STATUS": self._status(0.0)}), *commands]  # nothing is held yet
+        """What is said first."""
+        return [Notify({"STATUS": self._status(0.0)})]  # nothing is held yet
 
-    def handle(self, event: Event, now: float) -> list[Command]:
-        """What follows from one event, and what there is to say about it."""
-        if isinstance(event, EntryChanged) and event.watch == self._pulse.watch:
-            return self._pulse.heard(now)
-        if isinstance(event, PulseMade):
-            return self._pulse.made(event, now)
-        if isinstance(event, EventsLost):
-            self._pulse.lost(now)
-        commands = self._engine.handle(event, now)
-        if not commands and isinstance(event, EntryChanged):
-            return commands
-        self._note(event, commands, now)
-        return [*self._tell(event, commands, now), *commands]
-
-    def deadline(self, now: float) -> float | None:
-        """The next instant at which something is due; None at rest."""
-        instants = (self._engine.deadline(now), self._status_at, self._pulse.deadline)
+    @property
+    def deadline(self) -> float | None:
+        """The next instant at which something is due here; None at rest."""
+        instants = (self._status_at, self._pulse.deadline)
         return min((instant for instant in instants if instant is not None), default=None)
 
-    def tick(self, now: float) -> list[Command]:
-        """Serve what is due."""
-        commands = self._engine.tick(now)
+    def handled(self, event: Event, commands: list[Command], now: float) -> list[Command]:
+        """An event was handled and this followed: that, and what there is to say about it."""
+        beat = self._beat(event, now)
+        if isinstance(event, PulseMade) or (isinstance(event, EntryChanged) and not commands):
+            return beat
+        self._note(event, commands, now)
+        return [*beat, *self._tell(event, commands, now), *commands]
+
+    def ticked(self, commands: list[Command], now: float) -> list[Command]:
+        """The clock moved on and this followed: that, and what is due here."""
         self._note(None, commands, now)
         said = self._tell(None, commands, now)
         if self._status_at is not None and now >= self._status_at:
@@ -136,6 +119,16 @@ class Managed:
             if self._status(now) != status:
                 said.append(Notify({"STATUS": self._said}))
         return [*said, *commands, *self._pulse.tick(now)]
+
+    def _beat(self, event: Event, now: float) -> list[Command]:
+        """What an event means for the pulse."""
+        if isinstance(event, EntryChanged) and event.watch == self._pulse.watch:
+            return self._pulse.heard(now)
+        if isinstance(event, PulseMade):
+            return self._pulse.made(event, now)
+        if isinstance(event, EventsLost):
+            self._pulse.lost(now)
+        return []
 
     # What is so
 

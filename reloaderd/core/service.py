@@ -22,10 +22,10 @@ from reloaderd.core.origin import Origin
 from reloaderd.core.passage import Passage
 from reloaderd.core.pause import Pause
 from reloaderd.core.rewalk import OVERFLOWED, Rewalk
+from reloaderd.core.settling import Settling
 from reloaderd.core.snapshot import SETTLING
-from reloaderd.core.storms import Storms
 from reloaderd.core.supervisor import Supervisor
-from reloaderd.core.telling import changed, environ, storm
+from reloaderd.core.telling import changed, environ
 from reloaderd.core.transitions import State
 from reloaderd.core.watcher import Watcher
 from reloaderd.events import (
@@ -62,8 +62,6 @@ if TYPE_CHECKING:
     from reloaderd.core.overlap import Overlap
     from reloaderd.core.warm import Warm
 
-LOCKED = "version control is at work"
-
 
 class Service:
     """What the engine knows of one service."""
@@ -91,16 +89,14 @@ class Service:
         self.passage = Passage(settings, self.supervisor, self.watcher.tree, self.debounce)
         self.gate = self.passage.gate
         self.gate.python_of = self.watcher.modules.pythons.of
-        self._storms = Storms()
         self._warm = self._make_warm()
         self._ready = False
         self._cause = Batch()  # what the next start is for
         self._since = joined
-        self._held_said = False
-        self.delayed = False
         self._asker = "start" if joined is None else "configuration"
         self.origin = Origin()
         self.pause = Pause(settings.name)
+        self.settling = Settling(settings, self.debounce, self.pause)
 
     def _make_warm(self) -> Warm | None:
         if not self.settings.warm:
@@ -133,7 +129,7 @@ class Service:
             case EntryChanged():
                 lock = watcher.lock_name(event.watch)
                 if lock and event.name == lock:
-                    self._lock(event, now)
+                    self.settling.lock_changed(event, now)
                 return watcher.entry_changed(event, self.debounce.batch)
             case WatchEnded():
                 self.debounce.unlock(event.watch, now)
@@ -201,13 +197,6 @@ class Service:
     def _news(self, event: Event, now: float) -> None:
         if self._warm is not None and isinstance(event, (ChildStarted, FilesLoaded)):
             self._warm.news(now)
-
-    def _lock(self, event: EntryChanged, now: float) -> None:
-        if event.kind in (Kind.CREATED, Kind.ARRIVED):
-            self.debounce.lock(event.watch, now)
-        elif event.kind in (Kind.LEFT, Kind.DELETED):
-            self.debounce.unlock(event.watch, now)
-            self._held_said = False
 
     def _loaded(self, event: FilesLoaded, now: float) -> list[Command]:
         if self._warm is not None and self._warm.checkpoints is not None:
@@ -301,6 +290,11 @@ class Service:
         """End for good."""
         return self.passage.stop() + self.supervisor.close(signum, now)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended for good."""
+        return self.supervisor.state is State.CLOSED
+
     # Time
 
     def deadline(self, now: float) -> float | None:
@@ -310,10 +304,7 @@ class Service:
         instants.append(self._warm.deadline if self._warm is not None else None)
         instants.append(self.passage.deadline(now, not self._rewalk.pending))
         if self._settles():
-            instants.append(self.pause.deadline(self.debounce, now))
-            locked = self.debounce.locked(now) and not self._held_said
-            if self.debounce.batch and locked and not self.pause.on:
-                instants.append(self.debounce.undisturbed(now))
+            instants.append(self.settling.deadline(now))
         return min((instant for instant in instants if instant is not None), default=None)
 
     def _settles(self) -> bool:
@@ -338,27 +329,9 @@ class Service:
         return commands
 
     def _settle(self, now: float) -> list[Command]:
-        if self.pause.on:
-            return self.pause.tick(self.debounce, now)
-        deadline = self.debounce.deadline(now)
-        if deadline is None:
-            self.delayed = False
-            return []
-        if now < deadline:
-            if self.debounce.locked(now) and not self._held_said and now >= self.debounce.undisturbed(now):
-                self._held_said = True
-                return [Report("held", self.settings.name, {"reason": LOCKED})]
-            return []
-        batch = self.debounce.batch
-        restarts = batch.by_action("restart")
-        if restarts and not self.delayed:
-            delay = self._storm(batch, now)
-            if delay:
-                self.delayed = True
-                self.debounce.hold_until(now + delay)
-                path = self._storms.to_name()
-                return [] if path is None else [storm(self.settings, path)]
-        self.delayed = False
+        held = self.settling.tick(now, self._up(now))
+        if held is not None:
+            return held
         first = self.debounce.first
         return self.passage.meet(self.debounce.take(), first, now) + self._go_through(now)
 
@@ -394,11 +367,12 @@ class Service:
             self.passage.dismissed(path)  # what it says by now is not what the run goes by
             self.debounce.add(path, Kind.CLOSED, verdict, True, now)
 
-    def _storm(self, batch: Batch, now: float) -> float:
+    def _up(self, now: float) -> float | None:
+        """For how long the run is up, as far as it is known what changed meanwhile; None without one."""
         if self.settings.dry_run or not self.supervisor.latest:
-            return 0.0
+            return None
         late = self._late if self.watcher.coverage else 0.0
-        return self._storms.delay(batch.paths, now - self.supervisor.started_at - late)
+        return now - self.supervisor.started_at - late
 
 
 def _supervisor(settings: ServiceSettings, run: int, joins: bool) -> Supervisor | Overlap:

@@ -3,47 +3,29 @@
 Rules (DESIGN 6.4):
 - A run is over when nothing of its tree is left, and only then does the next one start.
 - At most one restart is in flight: a change during a stop only makes sure that a start follows.
-- What the machine does next when a run is over is its *plan*, one of `AGAIN`, `LATER`, `REST`, `DONE`.
+- What the machine does next when a run is over is its plan: core.plan.
 - A report about an earlier run is dropped in one place, `Supervisor.child`.
 - At rest (WAITING, RUNNING, HELD, CLOSED) there is no deadline.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from signal import SIGINT, SIGQUIT, Signals
 from typing import Any
 
 from reloaderd.commands import Command, Drain, KillTree, Quit, Report, SignalChild, StartChild
-from reloaderd.core.backoff import Backoff
-from reloaderd.core.reasons import signal_name, start_failure
+from reloaderd.core.plan import Plan
+from reloaderd.core.reasons import signal_name
 from reloaderd.core.transitions import ALIVE, TRANSITIONS, UP, Effect, Input, State
-from reloaderd.errors import EX_NOEXEC, EX_NOTFOUND
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from reloaderd.settings import ServiceSettings
 
 UNKILLABLE = 2.0
 """Seconds after SIGKILL when a process that is still there is stuck in the kernel (state D)."""
 
-BUSY_RETRY = 0.010
-BUSY_LIMIT = 1.0
-"""Seconds between retries of ETXTBSY, and in all: a copy of an executable into place takes that long."""
-
-START_RETRIES = 5
-"""Starts in a row that may fail, backed off, before only a change makes another: 15.5 s in all."""
-
-STRANGE = 2.0
-"""Seconds of delay, the fourth in a row, from which on "restart me" looks like a failure: gunicorn ends with
-3 when its worker cannot be started."""
-
 FELT = 0.2
 """Seconds of delay from which on a person wonders, and so is told."""
-
-SHORT_OF = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors that say nothing about the command: the machine is short of something for now."""
-
-ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 class Supervisor:
@@ -60,21 +42,13 @@ class Supervisor:
         self.cold = not settings.warm  # the next run is to be executed, whatever copies there are
         self.started_at = 0.0
         self.deadline: float | None = None
-        self.result = (0, 0)  # (status, signal) to end with, once CLOSED
         self.trial = False  # whatever becomes of the run, there is none after it but by a change
         self._settings = settings
-        self._plan = Input.REST
+        self._plan = Plan(settings, known=joins)
         self._first = run + 1
-        self._ready = joins  # the command has been started once
         self._since: float | None = None  # when the first change that caused this run was seen
         self._closing_signal = 0
         self._kills = 0
-        self._failures = 0
-        self._busy_since: float | None = None
-        self._delay = 0.0
-        self._crashes = Backoff()
-        self._repeats = Backoff(first=0.0)
-        self._repeats_told = False
         self._effects: dict[Effect, Callable[[float], list[Command]]] = {
             Effect.START: self._start,
             Effect.KEEP: lambda now: [],
@@ -121,7 +95,12 @@ class Supervisor:
     @property
     def ends(self) -> bool:
         """Whether nothing comes after this run, or did."""
-        return self._plan is Input.DONE
+        return self._plan.what is Input.DONE
+
+    @property
+    def result(self) -> tuple[int, int]:
+        """Exit status and signal to end with, once CLOSED."""
+        return self._plan.result
 
     def has(self, run: int) -> bool:
         """Whether it is the latest run."""
@@ -131,11 +110,10 @@ class Supervisor:
 
     def change(self, now: float) -> list[Command]:
         """A batch settled, or someone asked for a restart."""
-        self._crashes.reset()
-        self._failures = 0
+        self._plan.changed()
         if self.starting or (self.state, Input.CHANGE) not in TRANSITIONS:
             return []  # a run that is about to start sees it; an end is not called off
-        self._plan = Input.AGAIN
+        self._plan.what = Input.AGAIN
         return self._handle(Input.CHANGE, now)
 
     def hold(self, now: float) -> list[Command]:
@@ -147,7 +125,7 @@ class Supervisor:
 
         A person's Ctrl-C or Ctrl-\\ reaches the child as it is; other reasons use the stop signal.
         """
-        self._plan = Input.DONE
+        self._plan.what = Input.DONE
         if self.starting:  # and nothing was started yet
             self.starting = False
             return self._over(now)
@@ -191,7 +169,7 @@ class Supervisor:
         """End the run and come to rest, whatever was to follow."""
         if self.state in (State.CLOSING, State.CLOSED):
             return []
-        self._plan = Input.REST
+        self._plan.what = Input.REST
         if self.starting or self.state is State.BACKOFF:  # nothing was started yet
             self.starting = False
             return self._over(now)
@@ -224,7 +202,7 @@ class Supervisor:
     def _over(self, now: float) -> list[Command]:
         self.deadline = None
         self.alive = False
-        return self._handle(self._plan, now)
+        return self._handle(self._plan.what, now)
 
     def _start(self, now: float) -> list[Command]:
         self.deadline = None
@@ -270,14 +248,14 @@ class Supervisor:
         return [self._warning(text)]
 
     def _renew(self, now: float) -> list[Command]:
-        self._plan = Input.AGAIN
+        self._plan.what = Input.AGAIN
         return []
 
     def _wait(self, now: float) -> list[Command]:
-        self.deadline = now + self._delay
-        if self._delay < FELT:
+        self.deadline = now + self._plan.delay
+        if self._plan.delay < FELT:
             return []
-        return [Report("waiting", self._settings.name, {"for": "back-off", "seconds": self._delay})]
+        return [Report("waiting", self._settings.name, {"for": "back-off", "seconds": self._plan.delay})]
 
     def _rest(self, now: float) -> list[Command]:
         self.deadline = None
@@ -290,11 +268,10 @@ class Supervisor:
     # Reports about the run
 
     def _child_started(self, event: ChildStarted, now: float) -> list[Command]:
-        self.alive = self._ready = True
-        self._failures = 0
-        self._busy_since = None
+        self.alive = True
+        self._plan.started()
         if self.state is State.RUNNING:
-            self._plan = Input.REST
+            self._plan.what = Input.REST
         name = self._settings.name
         fields: dict[str, Any] = {"run": event.run, "pid": event.pid}
         if event.run == self._first:
@@ -318,19 +295,14 @@ class Supervisor:
         report = Report("ended", self._settings.name, {"run": event.run, **how, "seconds": round(up, 3)})
         if self.state not in UP:
             return [report, *(self._tell_rest() if event.left else [])]
-        self._plan = self._plan_after(event.status, up)
-        told = self._tell_repeats(event.status)
+        if self.trial:
+            self._plan.what = Input.REST
+        else:
+            self._plan.ended(event.status, up)
+        strange = self._plan.strange(event.status)
+        told = [self._warning(strange)] if strange else []
         commands = self._handle(Input.ENDED, now)
         return [report, *told, *(commands if event.left else [])]
-
-    def _tell_repeats(self, status: int) -> list[Command]:
-        """Say why it is started again: the program may mean something else by that status."""
-        repeats = status == self._settings.restart_status and self._delay >= STRANGE
-        if self._repeats_told or not repeats:
-            return []
-        self._repeats_told = True
-        text = f'the command keeps ending with status {status}, which means "restart me"; slowing down'
-        return [self._warning(f"{text} (if it does not mean that: --restart-status none)")]
 
     def _tell_rest(self) -> list[Command]:
         """The child obeyed; what the stop signal did not reach would wait for SIGKILL."""
@@ -339,43 +311,11 @@ class Supervisor:
             return []
         return [SignalChild(settings.name, self.run, settings.stop_signal, "tree", True)]
 
-    def _plan_after(self, status: int, up: float) -> Input:
-        settings = self._settings
-        if self.trial:
-            return Input.REST
-        if settings.restart_status is not None and status == settings.restart_status:
-            self._delay = self._repeats.next(up)
-            return Input.LATER if self._delay else Input.AGAIN
-        self._repeats.reset()
-        if settings.on_exit == "restart":
-            self._delay = self._crashes.next(up)
-            return Input.LATER
-        if settings.on_exit == "exit":
-            self.result = (status, 0) if status >= 0 else (128 - status, -status)
-            return Input.DONE
-        return Input.REST
-
     def _start_failed(self, event: StartFailed, now: float) -> list[Command]:
         if self.state is not State.RUNNING:
             return self._over(now)
-        if event.errno == errno.ETXTBSY:
-            self._busy_since = now if self._busy_since is None else self._busy_since
-            if now - self._busy_since < BUSY_LIMIT:
-                self._delay = BUSY_RETRY
-                self._plan = Input.LATER
-                return self._over(now)
-        self._busy_since = None
-        passing = event.errno in SHORT_OF
-        text = f"cannot start {event.what}: {start_failure(event.errno)}"
-        if not self._ready and not passing:
-            self.result = (EX_NOTFOUND if event.errno in ABSENT else EX_NOEXEC, 0)
-            self._plan = Input.DONE
-            return [self._warning(text), *self._over(now)]
-        self._failures += 1
-        self._delay = self._crashes.next()
-        self._plan = Input.LATER if passing or self._failures <= START_RETRIES else Input.REST
-        said = [self._warning(text)] if self._failures == 1 else []
-        return [*said, *self._over(now)]
+        text = self._plan.failed(event, now)
+        return [*([self._warning(text)] if text else []), *self._over(now)]
 
     def _warning(self, text: str) -> Command:
         return Report("warning", self._settings.name, {"text": text})

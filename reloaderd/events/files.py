@@ -1,10 +1,8 @@
 """What is told of files: by the sources, and in answer to what was asked about them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Kind(Enum):
@@ -191,7 +189,7 @@ class Stamp(NamedTuple):
     whole: int = 0
 
     @classmethod
-    def of(cls, inode: int, size: int, mtime_ns: int, ctime_ns: int, young: bool = False) -> Stamp:
+    def of(cls, inode: int, size: int, mtime_ns: int, ctime_ns: int, young: bool = False) -> Self:
         """That of a file with these figures of stat(2)."""
         return cls(hash((inode, size, mtime_ns)), young, hash((inode, size, mtime_ns, ctime_ns)))
 

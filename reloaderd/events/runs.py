@@ -1,7 +1,5 @@
 """What is told of runs: by their keeper, by what follows a Python command, and of what they load."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -22,11 +22,9 @@ import os
 import select
 from collections.abc import Callable
 
+from reloaderd.core.checkpoints import MOST
 from reloaderd.kernel.copies import PATIENCE, Line, Paused
 from reloaderd.kernel.runtime import peer
-
-MOST = 4
-"""Copies that are kept: the earliest one saves the least."""
 
 MEMORY = 256 << 20
 """Bytes that all of them may take together."""

@@ -9,8 +9,8 @@ Facts
 - `-I` came with Python 3.4; `-E -s` is most of it and is known to all.  What is left is that `-c` puts the
   current directory on the path of imports: the code takes it off before it imports anything.
 - A memfd holds any number of paths without anybody who writes on (memfd_create(2)).
-- waitpid(-1) of the loop (kernel.child.reap_strays) may well reap it before us.  A pidfd still names it then
-  and no other (pidfd_open(2)), and a group with a living leader is its own.
+- waitpid(-1) of the loop (kernel.helpers.reap_strays) may well reap it before us.  A pidfd still names it
+  then and no other (pidfd_open(2)), and a group with a living leader is its own.
 - posix_spawn(3) gives its errno; see kernel.spawn.
 
 So: one process a check, in a group of its own, that reads from a memfd and writes to a pipe; its answer is

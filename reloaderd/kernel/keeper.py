@@ -1,7 +1,7 @@
 """The keeper of a service: a tiny process that starts, signals and reaps its runs.
 
 It outlives the daemon, just long enough to leave nothing of them behind.  The daemon forks it early and
-speaks to it through two pipes (kernel.frames, kernel.child), one run at a time:
+speaks to it through two pipes (kernel.frames, kernel.helpers), one run at a time:
 
     requests  ("start", run, environ)  ("signal", run, signum, scope, ends)  ("kill", run)
               ("resume", run, environ, checkpoint, edited)  ("prepare", environ)
@@ -14,7 +14,7 @@ Facts
 - prctl(2) PR_SET_CHILD_SUBREAPER: whatever is orphaned below the keeper becomes its child, so that
   waitpid(2) saying ECHILD is the kernel's own word that nothing of the run is left, double forks and new
   sessions included.
-- If a keeper is killed, its children go to the next subreaper, the daemon: see kernel.child.
+- If a keeper is killed, its children go to the next subreaper, the daemon: see kernel.helpers.
 - Only the daemon holds the other end of the request pipe: read(2) gives EOF when it is gone, whatever
   killed it.
 - A process group is orphaned when no member has a parent in another group of its session (setpgid(2)),

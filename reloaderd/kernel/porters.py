@@ -3,7 +3,6 @@
 Facts
 - The porter has the sockets to which agents connect from the fork on; who connects before it waits for them
   waits in their queue.  They stay open here, so that another porter can take its place.
-- The read end of a pipe gives EOF when its last writer is gone: so much for a porter that was killed.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from typing import Any
 
 from reloaderd.commands import Command, Report
 from reloaderd.events import ChildAnswered, ChildReady, Event
-from reloaderd.kernel import frames
-from reloaderd.kernel.child import forget_process, fork_process
+from reloaderd.kernel.helpers import Helper
 from reloaderd.kernel.runtime import datagram_socket, listening_socket, runtime_directory
 
 BACKLOG = 128
@@ -40,8 +38,6 @@ class Porter:
         self._service = service
         self._words = words
         self._given = [os.fstat(fd).st_ino for fd in given]
-        self._pid = 0
-        self._requests = self._reports = -1
         directory = runtime_directory()
         name = f"agent-{os.getpid()}-{os.urandom(4).hex()}"
         self._paths = [os.path.join(directory, f"{name}-{slot}") for slot in range(slots)]
@@ -50,12 +46,13 @@ class Porter:
         self._bells: list[Any] = []
         self._wants = wants
         self._epoll = select.epoll()
+        self._porter = Helper(self._become, self._epoll, may_stand_still=True)
         try:
             for path in self._paths:
                 self._doors.append(listening_socket(path, BACKLOG))
                 if wants == "notify":
                     self._bells.append(datagram_socket(f"{path}-notify"))
-            self._fork()
+            self._porter.start()
         except OSError:
             self.close()
             raise
@@ -77,42 +74,35 @@ class Porter:
 
     def started(self, slot: int, run: int, keeper: int) -> None:
         """A run is about to be started, by this keeper."""
-        if not self._pid:
+        if not self._porter.pid:
             try:
-                self._fork()
+                self._porter.start()
             except OSError:
                 return
-        self._tell("started", slot, run, keeper)
+        self._porter.ask("started", slot, run, keeper)
 
     def leaving(self, slot: int) -> bool:
         """It is to accept no more, and to be told of when it has answered all; False: there is no porter."""
-        self._tell("leaving", slot)
-        return self._requests >= 0
+        return self._porter.ask("leaving", slot)
 
     def stopping(self, slot: int) -> None:
         """It is about to be told to end."""
-        self._tell("stopping", slot)
+        self._porter.ask("stopping", slot)
 
     def gone(self, slot: int) -> None:
         """Nothing of it is left."""
-        self._tell("gone", slot)
+        self._porter.ask("gone", slot)
 
     def read(self) -> list[Event | Command]:
         """What it reports, without waiting."""
-        if self._reports < 0:
-            return []
-        try:
-            data = os.read(self._reports, 65536)
-        except BlockingIOError:
-            return []
-        if not data:
-            self._lose()
+        told = self._porter.read()
+        if told is None:
             return [self._warn("the process that keeps the sockets was killed, and they are closed")]
-        return [self._event(*record) for record in self._frames.feed(data)]
+        return [self._event(*record) for record in told]
 
     def close(self) -> None:
         """Have the porter end: what it kept is closed."""
-        self._lose()
+        self._porter.end()
         for one in (*self._doors, *self._bells):
             one.close()
         for path in self._paths:
@@ -137,42 +127,9 @@ class Porter:
     def _warn(self, text: str) -> Report:
         return Report("warning", self._service, {"text": text})
 
-    def _tell(self, *request: Any) -> None:
-        if self._requests >= 0:
-            try:
-                frames.send(self._requests, request)
-            except OSError:  # it is dead, as `read` is about to say, or was stopped: then it is of no use
-                pass
-
-    def _fork(self) -> None:
-        fds = list(frames.open_pipe())
-        try:
-            fds += frames.open_pipe()
-            self._pid = fork_process(lambda: self._become(fds[0], fds[3]))
-        except OSError:
-            for fd in fds:
-                os.close(fd)
-            raise
-        os.close(fds[0])
-        os.close(fds[3])
-        self._requests, self._reports = fds[1], fds[2]
-        self._frames = frames.Frames()
-        os.set_blocking(self._requests, False)
-        os.set_blocking(self._reports, False)
-        self._epoll.register(self._reports, select.EPOLLIN)
-
     def _become(self, requests: int, reports: int) -> None:
         from reloaderd.kernel.porter import Duty, mind
 
         keeps = "keep" in self._words
         duty = Duty(self._service, self._doors, self._bells, self._given, self._wants, keeps, self._notices)
         mind(duty, requests, reports)
-
-    def _lose(self) -> None:
-        for fd in (self._requests, self._reports):
-            if fd >= 0:
-                os.close(fd)
-        self._requests = self._reports = -1
-        if self._pid:
-            forget_process(self._pid)
-            self._pid = 0

@@ -30,8 +30,8 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from reloaderd.settings import is_any_port
@@ -127,11 +127,18 @@ def open_at(address: str, beside: Iterable[Bound] = ()) -> Bound:
 
 def _share(fds: Iterable[int], on: bool) -> None:
     for fd in fds:
-        one = _socket.socket(fileno=fd)
-        try:
+        with _lent(fd) as one:
             one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, on)
-        finally:
-            one.detach()
+
+
+@contextmanager
+def _lent(fd: int) -> Iterator[Any]:
+    """The socket of a descriptor that outlives it.  Raises OSError where that is of none."""
+    one = _socket.socket(fileno=fd)
+    try:
+        yield one
+    finally:
+        one.detach()
 
 
 def _new(family: int) -> Any:
@@ -150,15 +157,10 @@ def inherit(fd: int, name: str) -> Bound:
 def address_of_descriptor(fd: int) -> str:
     """Where the stream socket `fd` listens, or ""."""
     try:
-        one = _socket.socket(fileno=fd)
-    except OSError:  # no socket
+        with _lent(fd) as one:
+            return address_of(one) if _listens(one) else ""
+    except OSError:  # or no socket
         return ""
-    try:
-        return address_of(one) if _listens(one) else ""
-    except OSError:
-        return ""
-    finally:
-        one.detach()
 
 
 def address_of(one: Any) -> str:
@@ -173,29 +175,16 @@ def address_of(one: Any) -> str:
 
 def refresh(fd: int) -> None:
     """Undo what a server may have done to a socket that the next one gets, too."""
-    try:
-        one = _socket.socket(fileno=fd)
-    except OSError:
-        return
-    try:
+    with suppress(OSError), _lent(fd) as one:
         os.set_blocking(fd, True)
         if one.type == _socket.SOCK_STREAM and _is_passive(one):
             one.listen(_socket.SOMAXCONN)
-    except OSError:
-        pass
-    finally:
-        one.detach()
 
 
 def deepen(fd: int) -> None:
     """Have as many connections wait as may: those of a whole restart."""
-    one = _socket.socket(fileno=fd)
-    try:
+    with suppress(OSError), _lent(fd) as one:
         one.listen(_socket.SOMAXCONN)
-    except OSError:
-        pass
-    finally:
-        one.detach()
 
 
 def _listens(one: Any) -> bool:

@@ -14,7 +14,7 @@ from tests.support import edits
 from tests.support.clients import Clients, ask
 from tests.support.daemon import Daemon, Watch
 from tests.support.places import Place, build
-from tests.support.serving import ENVIRON, free_port, tool
+from tests.support.serving import ASGI, ENVIRON, FLASK, URLS, free_port, tool
 from tests.support.waiting import wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs/sockets.md").read_text(encoding="utf-8")
@@ -25,29 +25,6 @@ FILES = {
 }
 LINES = [line for line in re.findall(r"^reloaderd watch .*", PAGE, re.M) if "--listen 8000" in line]
 
-ASGI = """\
-async def app(scope, receive, send):
-    while scope["type"] == "lifespan":
-        message = await receive()
-        await send({"type": message["type"] + ".complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
-    await send({"type": "http.response.body", "body": b"hello"})
-"""
-FLASK = """\
-from flask import Flask
-app = Flask(__name__)
-
-@app.route("/")
-def index():
-    return "hello"
-"""
-URLS = """\
-from django.http import HttpResponse
-from django.urls import path
-urlpatterns = [path("", lambda request: HttpResponse("hello"))]
-"""
 SETTINGS = 'SECRET_KEY = "x"\nDEBUG = True\nROOT_URLCONF = "shop.urls"\nALLOWED_HOSTS = ["*"]\n'
 
 PROJECTS: dict[str, tuple[dict[str, str], str]] = {

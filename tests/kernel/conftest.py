@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 import pytest
 
 from reloaderd.events import ChildEnded, ChildStarted, Event, RunGone
-from reloaderd.kernel.child import Child, become_subreaper, reap_strays
+from reloaderd.kernel.child import Child
+from reloaderd.kernel.helpers import become_subreaper, reap_strays
 from reloaderd.kernel.source import Source
 from tests.support import procfs
 from tests.support.sources import SOURCES, Ground
@@ -39,7 +41,7 @@ class Kept:
 
     @property
     def keeper(self) -> int:
-        return self.child._keeper
+        return self.child._keeper.pid
 
     def next(self, kind: type[E]) -> E:
         """The next event of this kind; what comes before it is in `seen` only."""
@@ -71,6 +73,14 @@ class Kept:
         ended = self.next(ChildEnded)
         assert self.next(RunGone) == ("web", self.run)
         return ended
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A path that is short enough for a socket in it, as `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
+        yield Path(path)
 
 
 @pytest.fixture(params=SOURCES, ids=lambda kind: kind.name)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ from tests.support import procfs
 from tests.support.places import REPOSITORY
 
 HELLO = {"service": "web", "run": 3}
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A path that is short enough for a socket in it, as `tmp_path` is not."""
-    with tempfile.TemporaryDirectory() as path:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
-        yield Path(path)
 
 
 @pytest.fixture

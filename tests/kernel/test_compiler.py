@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from reloaderd.events import Fault, SyntaxChecked
-from reloaderd.kernel.child import become_subreaper, reap_strays
 from reloaderd.kernel.compiler import LONGEST, MOST, SHOWN, Compiler, is_python
+from reloaderd.kernel.helpers import become_subreaper, reap_strays
 from tests.support import procfs
 from tests.support.waiting import LIMIT, wait_until
 

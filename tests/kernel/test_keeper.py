@@ -144,7 +144,7 @@ with Child("web", ("sleep", "1000"), None, os.environ) as child:
     select.select([child], [], [])
     (started,) = child.read()
     wait_until(lambda: str(sorted(procfs.fds(started.pid))) == sys.argv[1], "descriptors")
-    print(child.fileno() > 2, sorted(procfs.fds(child._keeper))[:3])
+    print(child.fileno() > 2, sorted(procfs.fds(child._keeper.pid))[:3])
 """
     for closed, left in (("<&-", "[1, 2]"), ("<&- 2>&-", "[1]")):
         shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", program, left]

@@ -22,6 +22,32 @@ from tests.support.waiting import LIMIT
 ENVIRON: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONUNBUFFERED": "1"}
 """A person's servers write their compiled files: what a later run loads is these."""
 
+ASGI = """\
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
+"""It says hello, and closes the connection."""
+
+FLASK = """\
+from flask import Flask
+app = Flask(__name__)
+
+@app.route("/")
+def index():
+    return "hello"
+"""
+URLS = """\
+from django.http import HttpResponse
+from django.urls import path
+urlpatterns = [path("", lambda request: HttpResponse("hello"))]
+"""
+
 
 def tool(name: str) -> str:
     """A console script of the environment that runs the tests."""

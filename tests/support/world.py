@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from reloaderd import commands as do
 from reloaderd.core.engine import Engine
-from reloaderd.core.manager import Managed
+from reloaderd.core.manager import Informant
 from reloaderd.events import (
     Anchored,
     Armed,
@@ -248,8 +248,9 @@ class World:
         self.files = Files(lambda: self.now)
         self.kernel = Inotify()
         self.files.listener = self.kernel
-        engine = Engine(Settings(tuple(services), config=config), has_terminal=terminal)
-        self.engine: Engine | Managed = engine if watchdog is None else Managed(engine, watchdog)
+        self.engine = Engine(Settings(tuple(services), config=config), has_terminal=terminal)
+        if watchdog is not None:
+            self.engine.informant = Informant(self.engine, watchdog)
         self.keepers: dict[str, Keeper] = {}
         self._former: dict[str, int] = {}  # the last run of a service that went
         self._manners = {name: iter(some) for name, some in (manners or {}).items()}

@@ -20,16 +20,7 @@ from reloaderd.settings import (
     Settings,
 )
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory `project` with `src/`, `lib/` and `app.py`."""
-    project = tmp_path / "project"
-    for name in ("src", "lib"):
-        (project / name).mkdir(parents=True)
-    (project / "app.py").touch()
-    monkeypatch.chdir(project)
-    return project
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def settings(*words: str) -> Settings:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import ForwardRef
 
 import pytest
 
@@ -64,7 +66,7 @@ SIBLINGS = {
     "kernel.agents": {"kernel.listeners", "kernel.packets", "kernel.runtime"},
     "kernel.stock": {"kernel.sockets"},
     "kernel.beside": {"kernel.poller"},
-    "kernel.child": {"kernel.keeper"},
+    "kernel.child": {"kernel.helpers", "kernel.keeper"},
     "kernel.choice": {"kernel.mounts"},
     "kernel.claim": {"kernel.runtime"},
     "kernel.compiler": {"kernel.spawn"},
@@ -93,7 +95,7 @@ SIBLINGS = {
     },
     "kernel.readiness": {"kernel.openfiles"},
     "kernel.answering": {"kernel.connections", "kernel.openfiles", "kernel.readiness"},
-    "kernel.porters": {"kernel.child", "kernel.porter", "kernel.runtime"},
+    "kernel.porters": {"kernel.helpers", "kernel.porter", "kernel.runtime"},
     "kernel.notify": {"kernel.runtime"},
     "kernel.pulse": {"kernel.runtime"},
     "kernel.pyinotify": {"kernel.masks"},
@@ -299,6 +301,14 @@ def test_the_package_by_itself_loads_nothing(asked: str, wanted: set[str]) -> No
         check=True,
     )
     assert set(run.stdout.split()) == {"reloaderd", *wanted}
+
+
+@pytest.mark.parametrize("name", ["commands", "events", "events.files", "events.runs", "settings"])
+def test_no_annotation_of_a_record_is_text(name: str) -> None:
+    """typing compiles each that is: reloaderd.events."""
+    for record in vars(importlib.import_module(f"reloaderd.{name}")).values():
+        for field, kind in getattr(record, "__annotations__", {}).items():
+            assert not isinstance(kind, str | ForwardRef), f"{record.__name__}.{field}"
 
 
 def test_the_idle_path_loads_nothing_heavy() -> None:

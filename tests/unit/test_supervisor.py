@@ -7,13 +7,8 @@ from typing import Any
 import pytest
 
 from reloaderd.commands import Command, Drain, KillTree, Quit, SignalChild, StartChild
-from reloaderd.core.supervisor import (
-    BUSY_LIMIT,
-    BUSY_RETRY,
-    START_RETRIES,
-    UNKILLABLE,
-    Supervisor,
-)
+from reloaderd.core.plan import BUSY_LIMIT, BUSY_RETRY, START_RETRIES
+from reloaderd.core.supervisor import UNKILLABLE, Supervisor
 from reloaderd.core.transitions import TRANSITIONS, Effect, Input, State
 from reloaderd.events import ChildEnded, ChildStarted, RunGone, StartFailed
 from tests.support.core import only, reports, service

@@ -50,6 +50,8 @@ REASONS = {
     "signal": ("import signal\nsignal.pthread_sigmask(0, [10])\nos.kill(os.getpid(), 10)", "a signal waits"),
     "time": ("import time\nBEGAN = time.time()", "__main__.BEGAN is the time"),
     "datetime": ("import datetime\nBEGAN = datetime.datetime.now()", "__main__.BEGAN is the time"),
+    "by UTC": ("import datetime\nBEGAN = datetime.datetime.utcnow()", "__main__.BEGAN is the time"),
+    "second": ("import time\nBEGAN = int(time.time())", "__main__.BEGAN is the time"),
     "aware": ("import datetime as d\nBEGAN = d.datetime.now(d.timezone.utc)", "__main__.BEGAN is the time"),
     "time in ns": ("import time\nBEGAN = time.time_ns()", "__main__.BEGAN is the time"),
     "monotonic": ("import time\nBEGAN = time.monotonic()", "__main__.BEGAN is the time"),
