@@ -63,6 +63,7 @@ ADDRESSES = {
     "two hosts": "loop.create_server(Serve, ['127.0.0.1', '127.0.0.2'], PORT)",
     "reuse_port": "loop.create_server(Serve, '127.0.0.1', PORT, reuse_port=True)",
     "a socket": "loop.create_server(Serve, sock=bound(SO_REUSEADDR=1))",
+    "Unix": "loop.create_unix_server(Serve, '\\0reloaderd-test-%d' % PORT)",
     "streams": "asyncio.start_server(stream, '127.0.0.1', PORT)",
 }
 
@@ -89,7 +90,7 @@ def test_what_listens_is_kept_and_given_back(name: str, start: Run, porter: Port
     first = start(serve(ADDRESSES[name]), port)
     said = line(first)
     end(porter, first)
-    assert procfs.listens(port)
+    assert name == "Unix" or procfs.listens(port)
     assert line(start(serve(ADDRESSES[name]), port)) == said != ""
 
 
@@ -102,8 +103,10 @@ def wait_report(porter: Porter, kind: type) -> Any:
                 return event
 
 
-def answer(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
+def answer(port: int, is_unix: bool = False) -> bytes:
+    with socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET) as client:
+        client.settimeout(LIMIT)
+        client.connect(f"\0reloaderd-test-{port}" if is_unix else ("127.0.0.1", port))
         return client.recv(100)
 
 
@@ -132,7 +135,7 @@ def test_it_accepts_no_more_when_it_leaves(name: str, start: Run, porter: Porter
     port, first, shared = both(start, porter, ADDRESSES[name])
     porter.leaving(0)
     assert wait_report(porter, ChildAnswered).run == 1
-    assert {answer(port) for _ in range(50)} == {b"second"}
+    assert {answer(port, name == "Unix") for _ in range(50)} == {b"second"}
     say(first)
     assert set(line(first).split()).isdisjoint(shared)
     assert line(first) == "closed"
