@@ -17,8 +17,9 @@ from contextlib import suppress
 from reloaderd.kernel import proctree
 from reloaderd.kernel.callers import LONGEST, Caller
 
-MOST = 64
-"""Connections: one for each event loop that listens.  A further one is not told."""
+MOST = 256
+"""Connections: one for each event loop that listens, more than any server has workers.  A further one is not
+told."""
 
 
 class Staying:

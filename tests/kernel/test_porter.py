@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from reloaderd.kernel import stock
 from reloaderd.kernel.porters import Porter
+from reloaderd.kernel.staying import MOST
 from tests.agent.conftest import AGENT, FOLLOWED, interpreter
 from tests.support import procfs
 from tests.support.places import Place
@@ -223,7 +225,15 @@ def test_strangers_get_nothing(start: Run, porter: Porter) -> None:
     end(porter, first)
     porter.started(0, 2, first.pid)  # which is no keeper any more
     path = porter.environ(0)["RELOADERD_PORTER"].split("\n")[0]
-    for said in (b"take 2 6 0 0 %d 127.0.0.1" % port, b"take", b"take 1 2", b"x" * 500, b"", b"keep 1"):
+    for said in (
+        b"take 2 6 0 0 %d 127.0.0.1" % port,
+        b"take",
+        b"take 1 2",
+        b"x" * 500,
+        b"",
+        b"keep 1",
+        b"stay",
+    ):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
             one.settimeout(LIMIT)
             one.connect(path)
@@ -249,6 +259,35 @@ def test_a_stopped_porter_is_not_waited_for(start: Run, porter: Porter) -> None:
         assert line(start(LISTEN % "", free_port())) == "up"
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def test_who_has_to_be_told_stays_and_is_told(porter: Porter) -> None:
+    """So many, and no more; one that comes while its run leaves is told at once."""
+    porter.started(0, 1, os.getpid())
+    path = porter.environ(0)["RELOADERD_PORTER"].split("\n")[0]
+    with ExitStack() as stack:
+
+        def say(what: bytes) -> socket.socket:
+            one = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            one.settimeout(LIMIT)
+            one.connect(path)
+            one.send(what)
+            return one
+
+        def stay() -> socket.socket:
+            one = say(b"stay")
+            assert say(b"take 2 6 0 0 1 127.0.0.1").recv(10) == b"none"  # so that was heard
+            return one
+
+        staying = [stay() for _ in range(MOST)]
+        assert stay().recv(10) == b""
+        porter.leaving(0)
+        assert {one.recv(10) for one in staying} == {b"leave"}
+        staying[0].send(b"left")
+        assert staying[0].recv(10) == b""
+        assert stay().recv(10) == b"leave"
+        porter.gone(0)
+        assert staying[1].recv(10) == b""
 
 
 # How long: by a clock of the test's own
