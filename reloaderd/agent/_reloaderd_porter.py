@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PATIENCE = 2.0
-"""Seconds: who is asked does nothing else, and answers within one ms unless somebody has stopped it."""
+PATIENCE = 10.0
+"""Seconds: who is asked does nothing else, and answers within one ms, but for somebody who has stopped it and
+for a machine on which it has to wait for its turn."""
 
 REMEMBERED = 1024
 """Sockets with a port that the kernel chose, before what is known of these is forgotten."""
