@@ -397,19 +397,24 @@ class Keeper:
                     _pass_over_gone(os.killpg, self._group, signal.SIGCONT)
             elif pid == self._child:
                 ended, self._child = os.waitstatus_to_exitcode(status), 0
+        told: list[tuple[Any, ...]] = []  # at once, so that the daemon is woken once
         if ended is not None:
             left = 0 if gone else max(1, len(proctree.descendants(os.getpid(), self._spared)))
-            self._report("ChildEnded", self._run, ended, left)
+            told.append(("ChildEnded", self._run, ended, left))
         if gone and self._run is not None:
             self._clean()
-            self._report("RunGone", self._run)
+            told.append(("RunGone", self._run))
             self._run, self._group, self._killing = None, 0, False
-        elif self._killing:
+        self._send(told)
+        if self._killing:
             self._kill()
 
     def _report(self, *record: Any) -> None:
+        self._send([record])
+
+    def _send(self, records: Sequence[tuple[Any, ...]]) -> None:
         try:
-            frames.send(self._reports, record)
+            frames.send(self._reports, *records)
         except BrokenPipeError:
             pass  # the daemon is gone, as the request pipe is about to say
 
