@@ -179,6 +179,7 @@ class Checkpoints:
             line = self.be_orphan()
             self.descriptors.part()
             seen = Seen(self.agent, self.ahead, self.began)
+            self.fresh.remember()
             why = seen.trouble or _shares_memory() or self.remembers(run)
             line.send(b"aside " + why.encode("utf-8", "surrogateescape")[:4000] if why else b"paused")
             if why:
@@ -187,7 +188,7 @@ class Checkpoints:
             post.libraries, post.told = post.libraries + post.told, 0
         except BaseException:
             _exit(1)
-        edited = resume(*Pause(line).wait(), lambda: seen.changed() or self.descriptors.changed())
+        edited = resume(Pause(line).wait(), lambda: seen.changed() or self.descriptors.changed())
         loop.restore()
         self.go_on(edited)
 
@@ -213,10 +214,6 @@ class Checkpoints:
     def go_on(self, edited: "list[str]") -> None:
         """In a run that goes on from here: be a run of its own, before which nothing was told."""
         self.descriptors.part()
-        for finder in list(sys.path_importer_cache.values()):
-            forget = getattr(finder, "invalidate_caches", None)
-            if forget is not None:
-                forget()
         self.fresh.freshen()
         post = self.agent.post
         post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))

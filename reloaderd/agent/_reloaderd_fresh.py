@@ -4,8 +4,8 @@ Facts
 - A process that is forked has the state of each generator of random numbers that its parent had; the module
   random seeds its own anew at a fork, and no other.
 - A generator that a library seeds with a number of its own is to give the same in each run.
-- importlib remembers what was in a directory until that has another mtime; in those of libraries all is seen
-  to be as it was.
+- importlib remembers what was in a directory until that has another mtime.  What comes to it in the same tick
+  of the kernel's clock as what was there last leaves it the same.
 - A collection of garbage puts all that it finds alive into the oldest generation: so the first one in a copy
   does not have to look at, and thereby to copy, what the paused process has.
 - multiprocessing, and billiard like it, makes its key for connections when it is imported.
@@ -25,12 +25,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+YOUNG = 2.0
+"""Seconds: what was changed earlier has another mtime when it is changed again, on whatever file system."""
+
 
 class Fresh:
     """What is remembered of the paused process for those that come of it."""
 
     def __init__(self, places: "Any") -> None:
+        """Before anything is imported ahead."""
         self.places = places
+        self.began = time()
         self.forgetting: list[Any] = []  # of what directories hold that are no libraries
         self.generators: list[Any] = []
         self.seeded: list[Any] = []  # those that are to give the same numbers each time
@@ -52,10 +57,7 @@ class Fresh:
     def settle(self) -> None:
         """All is imported."""
         gc.collect()
-        for place, finder in list(sys.path_importer_cache.items()):
-            forget = getattr(finder, "invalidate_caches", None)
-            if forget is not None and not self.places.directory(directory_of(place))[1]:
-                self.forgetting.append(forget)
+        self.remember()
         random = sys.modules.get("random")
         if random is not None:
             kind, exact = random.Random, random.SystemRandom
@@ -64,6 +66,18 @@ class Fresh:
             known = {id(random._inst), *map(id, self.seeded)}
             found = [one for one in gc.get_objects() if issubclass(type(one), kind) and id(one) not in known]
             self.generators = [one for one in found if not issubclass(type(one), exact)]
+
+    def remember(self) -> None:
+        """Go on with what directories of libraries hold by now, as long as their mtime is the same.
+
+        Not with that of those that were changed lately: something may be there that came at the same time.
+        """
+        self.forgetting = []
+        for place, finder in list(sys.path_importer_cache.items()):
+            forget = getattr(finder, "invalidate_caches", None)
+            old = getattr(finder, "_path_mtime", self.began) < self.began - YOUNG
+            if forget is not None and not (old and self.places.directory(directory_of(place))[1]):
+                self.forgetting.append(forget)
 
     def freshen(self) -> None:
         """In a copy that is to be a run."""

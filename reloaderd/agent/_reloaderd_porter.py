@@ -20,7 +20,7 @@ Facts
 
 import _socket
 from os import fsencode
-from posix import close, dup2, fstat, get_blocking, get_inheritable, getcwdb, set_blocking
+from posix import close, dup2, fstat, get_blocking, get_inheritable, getcwdb, getpid, set_blocking
 from sys import byteorder
 
 from _reloaderd_leave import leave, leaves, replace  # type: ignore[import-not-found]
@@ -82,6 +82,7 @@ class Sockets:
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
         self.notice = address + LEAVES
         self.loops = Loops(self, self.notice)
+        self.taker = 0  # the process that has taken some back
 
     def made(self, args: "tuple[Any, ...]") -> bool:
         """socket.__new__(self, family, type, protocol): the class may be there by now.
@@ -213,6 +214,7 @@ class Sockets:
             set_blocking(kept, False)
         dup2(kept, number, get_inheritable(number))
         self.told[number] = fstat(number).st_ino
+        self.taker = getpid()
 
     def _ask(self, message: bytes) -> "tuple[bytes, int]":
         """The answer, and the descriptor that came with it or -1."""
@@ -294,6 +296,8 @@ def _listen(sockets: Sockets, original: "Callable[..., None]") -> "Callable[...,
     def listen(self: "Any", *backlog: "Any") -> None:
         if not sockets.listens(self):
             original(self, *backlog)
+        elif sockets.taker == getpid() and not sockets.watched:
+            return  # who gave it knows
         sockets.keep(self)
 
     listen.__doc__ = original.__doc__

@@ -35,10 +35,10 @@ def in_lines(parts: Iterable[str]) -> str:
     return "\n".join(part.replace("%", "%25").replace("\n", "%0A") for part in parts)
 
 
-def send(fd: int, record: tuple[Any, ...]) -> None:
-    """Write one frame, all of it.  `fd` blocks.  Raises OSError (EPIPE: the other end is gone)."""
-    body = marshal.dumps(record)
-    data = len(body).to_bytes(_HEAD, "little") + body
+def send(fd: int, *records: tuple[Any, ...]) -> None:
+    """Write a frame for each, all of it.  `fd` blocks.  Raises OSError (EPIPE: the other end is gone)."""
+    bodies = [marshal.dumps(record) for record in records]
+    data = b"".join([len(body).to_bytes(_HEAD, "little") + body for body in bodies])
     while data:
         data = data[os.write(fd, data) :]
 

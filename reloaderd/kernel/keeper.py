@@ -34,6 +34,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -59,6 +60,10 @@ _LEFT_ALONE = _FAULTS | {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}
 
 EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
+
+LOOKS, BETWEEN = 4, 0.0002
+"""So often, and so many seconds apart, it is looked whether a run that was told to end is at its end: one
+that does not handle the signal is so 60 µs later."""
 
 
 class Kept(NamedTuple):
@@ -223,6 +228,8 @@ class Keeper:
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
                     self._signal(signum, scope, ends)
+                    if ends:
+                        self._look_ahead()
             case ("kill", run):
                 if run == self._run:
                     self._killing = True
@@ -347,6 +354,19 @@ class Keeper:
             if ends and stat is not None and stat.state == "T":
                 _pass_over_gone(os.kill, self._child, signal.SIGCONT)
 
+    def _look_ahead(self) -> None:
+        """Have the next run's copy look at what it has read while the kernel takes down what was the run.
+
+        Not before that acts no more: it might change something.  One that handles the signal takes longer.
+        """
+        if self._warm is None or self._kept.shared or not self._child:
+            return
+        for _ in range(LOOKS):
+            if proctree.acts_no_more(self._child, self._warm.pids):
+                self._warm.look()
+                break
+            time.sleep(BETWEEN)
+
     def _kill(self) -> None:
         """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""
         if self._child:
@@ -377,19 +397,24 @@ class Keeper:
                     _pass_over_gone(os.killpg, self._group, signal.SIGCONT)
             elif pid == self._child:
                 ended, self._child = os.waitstatus_to_exitcode(status), 0
+        told: list[tuple[Any, ...]] = []  # at once, so that the daemon is woken once
         if ended is not None:
             left = 0 if gone else max(1, len(proctree.descendants(os.getpid(), self._spared)))
-            self._report("ChildEnded", self._run, ended, left)
+            told.append(("ChildEnded", self._run, ended, left))
         if gone and self._run is not None:
             self._clean()
-            self._report("RunGone", self._run)
+            told.append(("RunGone", self._run))
             self._run, self._group, self._killing = None, 0, False
-        elif self._killing:
+        self._send(told)
+        if self._killing:
             self._kill()
 
     def _report(self, *record: Any) -> None:
+        self._send([record])
+
+    def _send(self, records: Sequence[tuple[Any, ...]]) -> None:
         try:
-            frames.send(self._reports, record)
+            frames.send(self._reports, *records)
         except BrokenPipeError:
             pass  # the daemon is gone, as the request pipe is about to say
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -134,6 +135,24 @@ def test_what_was_read_before_and_changed_where_nobody_looks(resumed: Resumed, o
     again(resumed, [8, "1", 8, [2, 1]] if name == "first.py" else [1, "8", 1, [2, 1]])
 
 
+LAST_WORDS = """
+import signal
+def leave(*_):
+    time.sleep(0.03)  # longer than until the keeper looks whether this is at its end
+    open("data.json", "w").write(os.environ["RELOADERD_RUN"])
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+"""
+
+
+def test_what_the_run_before_has_changed_as_it_ended(resumed: Resumed) -> None:
+    resumed.libraries(**LIBRARY)
+    app = TREE["app.py"].replace("time\n", f"time\n{LAST_WORDS}", 1)
+    resumed.start({**TREE, "app.py": app}, options=["--ignore=*.json"])
+    resumed.leave("edited.py")
+    again(resumed, [1, "2", 1, [2, 1]])
+
+
 def test_a_module_that_was_looked_for_in_vain(resumed: Resumed) -> None:
     begin(resumed)
     again(resumed, [1, "1", 9, [1, 1]], "maybe.py", "X = 9\n")
@@ -148,6 +167,24 @@ def test_a_package_that_takes_the_place_of_a_module(resumed: Resumed) -> None:
     begin(resumed)
     (resumed.place.tree / "first").mkdir()
     again(resumed, [6, "1", 6, [1, 1]], "first/__init__.py", "X = 6\n")
+
+
+@pytest.mark.parametrize("age", ["old", "young"])
+def test_a_module_that_comes_to_a_library(resumed: Resumed, age: str) -> None:
+    """Where the directory was changed lately, it may have the same mtime with it as without."""
+    resumed.libraries(**{"package/__init__.py": "", "package/early.py": "X = 1\n"})
+    package = resumed.place.outside / "lib" / "site-packages" / "package"
+    moment = 10**18 if age == "old" else time.time_ns()
+    os.utime(package, ns=(moment, moment))
+    edited = "try: from package import late\nexcept ImportError: late = None\nX = late and late.X\n"
+    app = HEAD + "import package.early, edited\ntell(edited.X)\n"
+    resumed.start({"app.py": app, "edited.py": edited}, environ={"PYTHONDONTWRITEBYTECODE": "1"})
+    resumed.leave("edited.py")
+    assert resumed.said(resumed.resumed("edited.py")) is None
+    (package / "late.py").write_text("X = 4\n")
+    if age == "young":
+        os.utime(package, ns=(moment, moment))
+    assert resumed.said(resumed.resumed("edited.py")) == 4
 
 
 def test_imports_in_another_order(resumed: Resumed) -> None:
