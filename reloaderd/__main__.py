@@ -1,18 +1,22 @@
 """Runs reloaderd: reads the command line, hands over to the loop, and ends as it should.
 
 This is the one place that prints errors.  Imports are where they are needed: an answer to
-`--help` or to a mistake must not wait for what a watching daemon needs.
+`--help` or to a mistake must not wait for what a watching daemon needs; and Ctrl-C during an import
+that is outside of `main` would show Python's traceback.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the part in C, which needs no import of another
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from reloaderd.errors import ReloaderdError
 
+TYPE_CHECKING = False  # typing's own costs milliseconds
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
     from reloaderd.console import Console
     from reloaderd.journaling import JournalConsole
     from reloaderd.servicemanager import ServiceManager
@@ -52,13 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Does not return when reloaderd is to die of the signal that ended it.
     """
     signum = 0
-    manager = _service_manager()
+    manager = None
     try:
+        manager = _service_manager()
         status, signum = _run(sys.argv[1:] if argv is None else argv, manager)
     except ReloaderdError as error:
         status = _complain(error, manager)
-    except KeyboardInterrupt:
-        status, signum = 130, 2  # SIGINT, before the loop answers to it
+    except KeyboardInterrupt:  # before the loop answers to it
+        status, signum = 130, _signal.SIGINT
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for a second one
     except Exception:
         status = _confess(manager)
     if manager is not None:
