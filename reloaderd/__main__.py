@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the part in C, which needs no import of another
 import sys
+import time
 
 from reloaderd.errors import ReloaderdError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from reloaderd.journaling import JournalConsole
     from reloaderd.servicemanager import ServiceManager
     from reloaderd.settings import ConfigSettings, ConsoleSettings, Settings
+
+STARTED = time.time()
 
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
@@ -65,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before the loop answers to it
         status, signum = 130, _signal.SIGINT
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for a second one
-    except Exception:
-        status = _confess(manager)
+    except Exception as error:
+        status = _complain(_replaced(error), manager) if _is_replaced() else _confess(manager)
     if manager is not None:
         manager.close()
     if signum:
@@ -266,6 +269,26 @@ def _confess(manager: ServiceManager | None) -> int:
     _print_error(traceback.format_exc().rstrip("\n"))
     _print_error("reloaderd: this is a bug in reloaderd: please report it with the lines above")
     return EX_SOFTWARE
+
+
+def _is_replaced() -> bool:
+    """Whether a file that was loaded is not there any more, or was written since the start."""
+    from os import stat
+
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "reloaderd" and (file := getattr(module, "__file__", None)):
+            try:
+                if stat(file).st_ctime > STARTED:
+                    return True
+            except OSError:
+                return True
+    return False
+
+
+def _replaced(error: Exception) -> ReloaderdError:
+    """What was not needed until now is of another version than what runs, or gone."""
+    message = f"another reloaderd was installed since this one was started, or it was removed: {error}"
+    return ReloaderdError(message, "start it again", EX_SOFTWARE)
 
 
 def _print_error(text: str) -> None:
