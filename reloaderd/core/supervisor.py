@@ -366,7 +366,7 @@ class Supervisor:
                 return self._over(now)
         self._busy_since = None
         passing = event.errno in SHORT_OF
-        text = f"cannot start {event.what}: {start_failure(event.errno)}"
+        text = f"cannot start {event.what}: {start_failure(event.errno, event.what)}"
         if not self._ready and not passing:
             self.result = (EX_NOTFOUND if event.errno in ABSENT else EX_NOEXEC, 0)
             self._plan = Input.DONE

@@ -271,6 +271,7 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--on x=tell -- ls", "--on x=tell: no such action: tell", "notify or signal:NAME"),
         ("-n a/b -- ls", "-n a/b: not a NAME", ""),
         ("--chdir nope -- ls", "--chdir nope: no such file or directory", ""),
+        ("src/*.py -- ls", "src/*.py: no such file or directory", "a PATH is no pattern"),
         ("--chdir app.py -- ls", "--chdir app.py: not a directory", ""),
         ("--env-file nope -- ls", "--env-file nope: no such file or directory", ""),
         ("--env-file src -- ls", "--env-file src: is a directory", ""),
