@@ -67,6 +67,9 @@ ASKED_FOR = "asked for"
 NO_PACKAGE = "no inotify package"
 """Why all is polled where there is nothing to ask inotify with."""
 
+NO_INOTIFY = "no inotify"
+"""Why all is polled where the kernel has none, or forbids it."""
+
 LIMITS = frozenset({"ENOSPC", "ENOMEM", "EMFILE"})
 """What inotify says, by the errno's name, when it has no room: such a part is polled until it has."""
 

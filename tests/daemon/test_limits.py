@@ -184,6 +184,19 @@ def refusing(error: str, when: str, path: Path | None = None) -> list[str]:
 
 
 @pytest.mark.needs("strace")
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("backend", ["auto", "pyinotify"])
+def test_li08_kernel_without_inotify(backend: str, error: str, place: Place, watch: Watch) -> None:
+    """Or a sandbox that forbids it: all is polled, the first line says why."""
+    files = make(place, 3)
+    call = "inotify_init,inotify_init1"
+    prefix = injecting("-e", f"trace={call}", "-e", f"inject={call}:error={error}")
+    daemon = watch(f"--backend={backend}", *FAST, prefix=prefix)
+    assert polled(daemon, "no inotify") == {str(place.tree)}
+    each_is_seen(daemon, files)
+
+
+@pytest.mark.needs("strace")
 def test_li06_memory_is_short_every_other_time(place: Place, watch: Watch) -> None:
     """What cannot be watched now is polled, and watched when it can."""
     files = make(place, 16)
