@@ -479,3 +479,18 @@ def test_pr29_ten_thousand_changed_paths(longest: int, place: Place, watch: Watc
     names = environ["RELOADERD_CHANGED"]
     assert 31 * 1024 < len(names) <= 32 * 1024
     assert all(os.path.exists(name) for name in names.split("\n"))
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("options", [(), ("--mount-proc",)], ids=["of_another", "own"])
+def test_proc_of_another_namespace_is_told_of(options: tuple[str, ...], place: Place) -> None:
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", *options, *reloaderd(place), "watch", "--on-exit=exit", "--", "true"],
+        cwd=place.tree,
+        env=place.environ(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0
+    assert ("warning: /proc does not show our processes" in done.stderr) == (not options)
