@@ -1,22 +1,29 @@
 """Runs reloaderd: reads the command line, hands over to the loop, and ends as it should.
 
 This is the one place that prints errors.  Imports are where they are needed: an answer to
-`--help` or to a mistake must not wait for what a watching daemon needs.
+`--help` or to a mistake must not wait for what a watching daemon needs; and Ctrl-C during an import
+that is outside of `main` would show Python's traceback.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the part in C, which needs no import of another
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import time
 
 from reloaderd.errors import ReloaderdError
 
+TYPE_CHECKING = False  # typing's own costs milliseconds
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
     from reloaderd.console import Console
     from reloaderd.journaling import JournalConsole
     from reloaderd.servicemanager import ServiceManager
     from reloaderd.settings import ConfigSettings, ConsoleSettings, Settings
+
+STARTED = time.time()
 
 EX_SOFTWARE = 70
 """An internal error: sysexits.h."""
@@ -52,15 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Does not return when reloaderd is to die of the signal that ended it.
     """
     signum = 0
-    manager = _service_manager()
+    manager = None
     try:
+        manager = _service_manager()
         status, signum = _run(sys.argv[1:] if argv is None else argv, manager)
     except ReloaderdError as error:
         status = _complain(error, manager)
-    except KeyboardInterrupt:
-        status, signum = 130, 2  # SIGINT, before the loop answers to it
-    except Exception:
-        status = _confess(manager)
+    except KeyboardInterrupt:  # before the loop answers to it
+        status, signum = 130, _signal.SIGINT
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for a second one
+    except Exception as error:
+        status = _complain(_replaced(error), manager) if _is_replaced() else _confess(manager)
     if manager is not None:
         manager.close()
     if signum:
@@ -260,6 +269,26 @@ def _confess(manager: ServiceManager | None) -> int:
     _print_error(traceback.format_exc().rstrip("\n"))
     _print_error("reloaderd: this is a bug in reloaderd: please report it with the lines above")
     return EX_SOFTWARE
+
+
+def _is_replaced() -> bool:
+    """Whether a file that was loaded is not there any more, or was written since the start."""
+    from os import stat
+
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] == "reloaderd" and (file := getattr(module, "__file__", None)):
+            try:
+                if stat(file).st_ctime > STARTED:
+                    return True
+            except OSError:
+                return True
+    return False
+
+
+def _replaced(error: Exception) -> ReloaderdError:
+    """What was not needed until now is of another version than what runs, or gone."""
+    message = f"another reloaderd was installed since this one was started, or it was removed: {error}"
+    return ReloaderdError(message, "start it again", EX_SOFTWARE)
 
 
 def _print_error(text: str) -> None:

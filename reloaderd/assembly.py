@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reloaderd import paths
@@ -102,10 +102,33 @@ def environ(given: Mapping[str, Any]) -> Variables:
     return (*variables, *given.get("env", ()))
 
 
+def located(ones: Iterable[Any], roots: Sequence[str], directory: str) -> Iterator[Any]:
+    """Patterns (or `On`s), each followed by what else it means where it spells out the way to a root.
+
+    For the root `src` of `directory`, `src/gen` is `src/src/gen` to git, and `gen` in there to people.
+    """
+    for one in ones:
+        yield one
+        sign = "!" if one.glob.startswith("!") else ""
+        glob = one.glob.removeprefix("!").removeprefix("./")
+        for root in roots:
+            way = root.removeprefix(f"{directory.rstrip('/')}/")
+            if way != root and glob.startswith(f"{way}/") and glob != f"{way}/":
+                yield one._replace(glob=f"{sign}{root}{glob[len(way) :]}")
+
+
 def service(
-    given: Mapping[str, Any], command: Sequence[str], roots: Sequence[str], environ: Variables = ()
+    given: Mapping[str, Any],
+    command: Sequence[str],
+    roots: Sequence[str],
+    directory: str,
+    environ: Variables = (),
 ) -> ServiceSettings:
-    """One service; of several values of a variable the last one wins."""
+    """One service, described in `directory`; of several values of a variable the last one wins."""
+    given = {
+        **given,
+        **{key: tuple(located(given[key], roots, directory)) for key in ("patterns", "on") if key in given},
+    }
     return ServiceSettings(
         **{
             **fields(ServiceSettings, given),

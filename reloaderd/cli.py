@@ -166,7 +166,9 @@ def _doctor(argv: list[str]) -> DoctorSettings:
         line = words(["reloaderd", "doctor", *mine])
         raise ReloaderdError("doctor takes no COMMAND", f"leave out -- and all after it: {line}")
     given |= {"name": "doctor", "dry_run": True}
-    service = assembly.service(given, (), paths.roots(roots, paths.working_directory()))
+    cwd = paths.working_directory()
+    cwd = paths.working_directory()
+    service = assembly.service(given, (), paths.roots(roots, cwd), cwd)
     return DoctorSettings(service, **assembly.fields(DoctorSettings, given))
 
 
@@ -274,7 +276,7 @@ def _settings(given: dict[str, Any], roots: list[str], command: list[str]) -> Se
     if "listen" in given:
         given["listen"] = assembly.addresses(given["listen"], cwd)
     environ = assembly.environ(given)
-    service = assembly.service(given, command, paths.roots(roots, cwd), environ)
+    service = assembly.service(given, command, paths.roots(roots, cwd), cwd, environ)
     return assembly.settings({**given, "named": named}, (service,))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False  # __main__ imports this before it can answer to Ctrl-C
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EX_USAGE = 2
 """Usage error, as argparse and most of GNU use it."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import select
 import time
 from collections.abc import Callable, Sequence
 from signal import SIGCHLD, SIGCONT
@@ -41,6 +40,7 @@ from reloaderd.kernel.mounts import Mounts
 from reloaderd.kernel.signals import Signals
 from reloaderd.kernel.sources import Sources
 from reloaderd.kernel.terminal import Terminal, TerminalGone
+from reloaderd.kernel.waiting import wait
 from reloaderd.processes import RUNS, Processes
 from reloaderd.settings import Identity, Settings
 
@@ -154,10 +154,8 @@ class Loop:
         deadline, look = self._engine.deadline(now), self._source.deadline
         if look is not None:
             deadline = look if deadline is None else min(look, deadline)
-        # epoll and poll count in milliseconds and round up; select(2) does not, and we wait for few.  It is
-        # asked without the module selectors, which is 0.1 MB for what it does by itself.
         limit = None if deadline is None else max(0.0, deadline - now)
-        ready, _, _ = select.select(self._adapters, (), (), limit)
+        ready = wait(self._adapters, limit)
         self._woken = time.monotonic()
         for adapter in ready:
             self._carry(adapter.read())

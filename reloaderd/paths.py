@@ -58,7 +58,10 @@ def _cannot_use(path: str, number: int | None) -> ReloaderdError:
         errno.ENOTDIR: "something on the way to it is a file",
         errno.ELOOP: "its symlinks lead in a circle",
     }
-    return ReloaderdError(f"{path}: {reason}", mends.get(number or 0, ""))
+    mend = mends.get(number or 0, "")
+    if number == errno.ENOENT and any(character in path for character in "*?"):
+        mend = "a PATH is no pattern: give a directory, and --filter with the pattern"
+    return ReloaderdError(f"{path}: {reason}", mend)
 
 
 def directory(path: str, cwd: str, asked: str = "--chdir") -> str:

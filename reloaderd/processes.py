@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reloaderd import commands as do
 from reloaderd.events import ChildTold, Event
+from reloaderd.kernel import proctree
 from reloaderd.kernel.agents import Agents, without_agent
 from reloaderd.kernel.child import Child, working_directory
 from reloaderd.kernel.helpers import become_subreaper
@@ -42,6 +43,12 @@ NOT_PASSED_ON = (
 )
 """Variables by which a service manager speaks to reloaderd itself (sd_notify(3), sd_listen_fds(3)), and by
 which another reloaderd, whose child we are, has its children speak to it."""
+
+
+BLIND = (
+    "/proc does not show our processes: what a run starts in process groups of its own is not found when it"
+    " ends (mount it in this namespace: unshare --mount-proc, bwrap --proc /proc)"
+)
 
 
 class Processes:
@@ -85,6 +92,8 @@ class Processes:
             if self._cgroup:
                 cgroups.clear(self._cgroup)
         become_subreaper()
+        if real and proctree.children is proctree.no_children:
+            self._tell(do.Report("warning", "", {"text": BLIND}))
         for one in real:
             self.children[one.name] = self._child(one, early=True)
         for one in real:

@@ -165,7 +165,7 @@ class Reader:
         command = self._command(merged, at)
         if len(self.faults) > line or not command:
             return None
-        return assembly.service(merged, command, roots, environ)
+        return assembly.service(merged, command, roots, self._base, environ)
 
     def _merged(self, given: dict[str, Any], at: Path) -> dict[str, Any]:
         """The values of the file with those of the command line over them."""

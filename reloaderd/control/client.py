@@ -136,7 +136,9 @@ class Connection:
         except (OSError, ValueError):  # it is already, or it is in a namespace that we do not see
             return True
         try:
-            return bool(select.select([pidfd], (), (), seconds)[0])
+            poll = select.poll()  # select(2) knows no descriptor from 1,024 on
+            poll.register(pidfd, select.POLLIN)
+            return bool(poll.poll(None if seconds is None else seconds * 1000))
         finally:
             os.close(pidfd)
 

@@ -93,7 +93,7 @@ def _services(settings: ExplainSettings) -> tuple[tuple[ServiceSettings, ...], s
                 raise
     elif "config" in given:
         raise ReloaderdError("--config and options of what to watch contradict each other", "leave one out")
-    service = assembly.service(rules_alone, (), paths.roots([], cwd))
+    service = assembly.service(rules_alone, (), paths.roots([], cwd), cwd)
     return (service,), given.get("backend", "auto")
 
 

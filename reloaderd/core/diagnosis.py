@@ -15,7 +15,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from reloaderd.core.paths import is_below
-from reloaderd.core.reasons import ASKED_FOR, LIMITS, MADE_UP, NO_PACKAGE, more_instances, more_watches
+from reloaderd.core.reasons import (
+    ASKED_FOR,
+    LIMITS,
+    MADE_UP,
+    NO_INOTIFY,
+    NO_PACKAGE,
+    more_instances,
+    more_watches,
+)
 
 NAMED = 3
 """Paths that a problem names at most."""
@@ -132,6 +140,8 @@ def reason_of(part: Part, checkup: Checkup) -> str:
         return f"no inotify instance is left ({why})"
     if why == NO_PACKAGE:
         return "no inotify package is installed"
+    if why == NO_INOTIFY:
+        return "this kernel or sandbox has no inotify"
     if checkup.backend != "auto":
         return ASKED_FOR
     if not why:

@@ -108,7 +108,7 @@ class History:
             return
         run.gone = now
         if isinstance(event, StartFailed):
-            run.failed = f"{event.what}: {start_failure(event.errno)}"
+            run.failed = f"{event.what}: {start_failure(event.errno, event.what)}"
 
     def _reported(self, report: Report, now: float) -> None:
         fields = report.fields

@@ -5,7 +5,8 @@ Rules (sd_notify(3)):
   RELOADING=1, when nothing of what was asked for is on its way any more.
 - A person's SIGHUP is a reload; a configuration file that is edited is none.
 - STATUS is what is so at the moment; what passes within `PAUSE` is not told.
-- While something is stopped, the manager is asked for as much time as that may take.
+- While something is stopped, the manager is asked for as much time as that may take; and at the start for
+  more, as long as more and more is found to be watched.
 - WATCHDOG=1 only when the source has told of a change that was made for that: a daemon that runs and does not
   hear is of no use.  A pulse that is lost is made again.
 """
@@ -53,6 +54,12 @@ MARGIN = 5.0
 """Seconds more than a stop needs that the manager is asked for: a machine may be busy, and the next stop
 signal of its own is a kill."""
 
+FIRST = 1.0
+"""Seconds from the start, and from one request for more time to the next: most are ready by then."""
+
+MORE = 120.0
+"""Seconds asked for while all is armed for the first time: directories of one depth are armed at once."""
+
 _ENDING = (State.STOPPING, State.KILLING, State.CLOSING)
 _AT_REST = (State.WAITING, State.BACKOFF)
 _NEWS = (Report, StartChild, AddService, RemoveService)
@@ -84,6 +91,7 @@ class Informant:
         self._reads = False  # the configuration, for that reload
         self._stopping = False
         self._promised = 0.0  # until when the manager waits for a stop
+        self._asks_at: float | None = None  # for more time, before it is ready
         self._said = ""
         self._status_at: float | None = None
         self._pulse = Pulse(watchdog)
@@ -186,7 +194,7 @@ class Informant:
         if not self._ready and self._is_up():
             self._ready = True
             return [self._notify({"READY": "1"}, now), *self._pulse.begin(now)]
-        time = self._time(now) if self._reloading else {}
+        time = self._time(now) if self._reloading else self._more_time(event, now)
         return [Notify(time)] if time else []
 
     def _notify(self, variables: Mapping[str, str], now: float) -> Command:
@@ -232,6 +240,17 @@ class Informant:
             return {}
         self._promised = until
         return {"EXTEND_TIMEOUT_USEC": str(int((until - now) * 1e6))}
+
+    def _more_time(self, event: Event | None, now: float) -> dict[str, str]:
+        """Where something has happened before all is ready: a tree is large, or its disk is slow."""
+        if self._ready or event is None:
+            return {}
+        if self._asks_at is None:
+            self._asks_at = now + FIRST
+        if now < self._asks_at:
+            return {}
+        self._asks_at = now + FIRST
+        return {"EXTEND_TIMEOUT_USEC": str(int(MORE * 1e6))}
 
 
 def _settled(service: Service) -> bool:

@@ -98,7 +98,7 @@ class Plan:
                 return ""
         self._busy_since = None
         passing = event.errno in SHORT_OF  # which says nothing about the command
-        text = f"cannot start {event.what}: {start_failure(event.errno)}"
+        text = f"cannot start {event.what}: {start_failure(event.errno, event.what)}"
         if not self._known and not passing:
             self.result = (EX_NOTFOUND if event.errno in ABSENT else EX_NOEXEC, 0)
             self.what = Input.DONE

@@ -18,6 +18,25 @@ _START = {
     errno.ENFILE: "too many open files on this machine",
 }
 
+_OF_THE_SHELL = frozenset(
+    {
+        ".",
+        "alias",
+        "cd",
+        "eval",
+        "exec",
+        "export",
+        "set",
+        "shopt",
+        "source",
+        "trap",
+        "ulimit",
+        "umask",
+        "unset",
+    }
+)
+"""Builtins of shells that people begin a line with, and that no program does the work of."""
+
 SHORT_OF = {
     errno.EAGAIN: "end some processes, or raise the limit that ulimit -u shows",
     errno.EMFILE: "raise the limit that ulimit -n shows",
@@ -48,6 +67,9 @@ ASKED_FOR = "asked for"
 NO_PACKAGE = "no inotify package"
 """Why all is polled where there is nothing to ask inotify with."""
 
+NO_INOTIFY = "no inotify"
+"""Why all is polled where the kernel has none, or forbids it."""
+
 LIMITS = frozenset({"ENOSPC", "ENOMEM", "EMFILE"})
 """What inotify says, by the errno's name, when it has no room: such a part is polled until it has."""
 
@@ -60,9 +82,20 @@ MADE_UP = frozenset(
 """File systems whose files are made up when they are read (filesystems(5), Documentation/filesystems)."""
 
 
-def start_failure(number: int) -> str:
-    """Why execve(2) or chdir(2) failed with errno `number`."""
-    return _START.get(number) or _unknown(number)
+def start_failure(number: int, what: str = "") -> str:
+    """Why execve(2) or chdir(2) failed with errno `number` for `what`, and the mend where that is known."""
+    mend = _mend_of_absent(what) if number == errno.ENOENT else ""
+    return (_START.get(number) or _unknown(number)) + (f" ({mend})" if mend else "")
+
+
+def _mend_of_absent(what: str) -> str:
+    if what.endswith("\r"):
+        return "the first line of the script ends in CR LF: save it with the line ends of Linux"
+    if what in _OF_THE_SHELL:
+        return "the shell alone knows it: add --shell"
+    if any(character in what for character in " \t|&;<>"):
+        return "it is one word, quoted: write several without the quotes, or add --shell"
+    return ""
 
 
 def watch_failure(number: int) -> str:

@@ -7,6 +7,9 @@ Facts
 - flock(2) is of the open file description: it goes with the process that has it, however that ends, and holds
   in every namespace that sees the directory.  A keeper closes what it inherits, a child is given nothing.
 - A directory that was removed can be locked still: whoever locks has to see that it is the one of that name.
+- A name whose lock is free has no owner any more: the next to claim any name removes what it left.  While
+  somebody looks the name seems taken, so this is done only while nobody claims: RUNTIME itself is locked,
+  shared by those who claim and alone by who looks.
 - sockaddr_un.sun_path holds 107 bytes and a NUL (unix(7)).
 """
 
@@ -16,8 +19,10 @@ import _socket
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
-from fcntl import LOCK_EX, LOCK_NB, flock
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from reloaderd.errors import ReloaderdError
 from reloaderd.kernel.runtime import peer, places, runtime_directory
@@ -36,6 +41,9 @@ MOST = 99
 ATTEMPTS = 10
 """At locking a directory that others remove at the same time."""
 
+PATIENCE = 0.2
+"""Seconds to wait for who looks for what was left: that takes a millisecond, unless it is stopped."""
+
 
 class Claim:
     """A name that is ours until `close`.  `wanted` is the name that was asked for."""
@@ -51,6 +59,14 @@ class Claim:
         if named and len(name) > longest:
             message = f"--name {name}: too long: a socket below {runtime} is called by it"
             raise ReloaderdError(message, f"use at most {longest} characters")
+        with _locked(runtime, LOCK_SH, PATIENCE):
+            self._take(name, named, runtime, longest)
+        _remove_sockets(self._lock)
+        with _locked(runtime, LOCK_EX) as alone:
+            if alone:
+                _sweep(runtime)
+
+    def _take(self, name: str, named: bool, runtime: str, longest: int) -> None:
         for number in range(1, MOST + 1):
             ending = f"-{number}" if number > 1 else ""
             self.name = name[: longest - len(ending)].rstrip("-") + ending
@@ -62,7 +78,6 @@ class Claim:
                 raise _taken(name, listener(os.path.join(self.directory, CONTROL)))
         else:
             raise OSError(errno.EEXIST, f"{MOST} of this name run", self.directory)
-        self._remove_sockets()
 
     @property
     def path(self) -> str:
@@ -86,7 +101,7 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the name, and leave nothing."""
-        self._remove_sockets()
+        _remove_sockets(self._lock)
         try:
             # it may have been removed, and be another's by now that has the same name
             if os.path.samestat(os.fstat(self._lock), os.lstat(self.directory)):
@@ -94,13 +109,6 @@ class Claim:
         except OSError:  # somebody put something in there
             pass
         os.close(self._lock)
-
-    def _remove_sockets(self) -> None:
-        for name in (CONTROL, MAKING):
-            try:
-                os.unlink(name, dir_fd=self._lock)
-            except OSError:
-                pass
 
 
 def _lock(directory: str) -> int:
@@ -131,6 +139,59 @@ def _lock(directory: str) -> int:
             raise
         os.close(fd)
     raise OSError(errno.EBUSY, "it comes and goes", directory)
+
+
+@contextmanager
+def _locked(directory: str, kind: int, patience: float = 0.0) -> Iterator[bool]:
+    """Whether the lock of `directory` is ours meanwhile; we wait no longer than `patience`, in seconds."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                flock(fd, kind | LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.001)
+                    continue
+                yield False
+            else:
+                yield True
+            return
+    finally:
+        os.close(fd)
+
+
+def _sweep(runtime: str) -> None:
+    """Remove the directories of those that have ended without doing so, as by SIGKILL."""
+    for name in os.listdir(runtime):
+        directory = os.path.join(runtime, name)
+        if any(os.path.lexists(os.path.join(directory, one)) for one in (CONTROL, MAKING)):
+            _remove_left(directory)
+
+
+def _remove_left(directory: str) -> None:
+    try:
+        fd = _lock(directory)
+    except OSError:  # it is no claim of ours
+        return
+    if fd < 0:  # it lives
+        return
+    try:
+        _remove_sockets(fd)
+        os.rmdir(directory)
+    except OSError:  # somebody put something in there
+        pass
+    finally:
+        os.close(fd)
+
+
+def _remove_sockets(directory: int) -> None:
+    for name in (CONTROL, MAKING):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except OSError:
+            pass
 
 
 def _stream() -> _socket.socket:

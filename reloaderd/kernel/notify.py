@@ -121,7 +121,9 @@ class Notifier:
     def close(self) -> None:
         """Send what waits, if there is room within `PATIENCE_MS`."""
         if self._waiting:
-            select.select([self], (), (), PATIENCE_MS / 1000)
+            poll = select.poll()
+            poll.register(self, select.POLLIN)
+            poll.poll(PATIENCE_MS)
             self.read()
         for _, copies in self._waiting:
             _close(copies)

@@ -1,6 +1,9 @@
 """Opens the kernel's source of events: by which package, and why there is none.
 
-Facts (inotify_init1(2)): EMFILE is the user's limit of instances and the process's of descriptors alike.
+Facts
+- inotify_init1(2): EMFILE is the user's limit of instances and the process's of descriptors alike.
+- A kernel may be built without inotify (ENOSYS; so some sandboxes answer), and a filter of system calls may
+  forbid it (seccomp(2): mostly EPERM, or EACCES).
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 
-from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_PACKAGE
+from reloaderd.core.reasons import ASKED_FOR, LIMITS, NO_INOTIFY, NO_PACKAGE
 from reloaderd.errors import ReloaderdError
 from reloaderd.kernel.source import Source
+
+_NONE = frozenset((errno.ENOSYS, errno.EPERM, errno.EACCES))
 
 ORDER: Mapping[str, Sequence[str]] = {
     "auto": ("inotify", "pyinotify"),
@@ -39,6 +44,8 @@ def open_source(backend: str) -> tuple[Source | None, str]:
                 message = f"--backend {name}: the package {_PACKAGES[name]} is not installed"
                 raise ReloaderdError(message, f"python -m pip install {_INSTALLED_BY[name]}") from None
         except OSError as error:
+            if error.errno in _NONE:
+                return None, NO_INOTIFY
             why = limit_of(error)
             _check_descriptors()
             return None, why

@@ -51,13 +51,14 @@ class Signals:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._before = {}
+        # before the handlers: they do nothing, and what came between would be lost
+        self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for signum in CAUGHT:
             ignored = signal.getsignal(signum) == signal.SIG_IGN
             if not (ignored and signum in _STAY_IGNORED):
                 self._before[signum] = signal.signal(signum, _note)
         for signum in (signal.SIGTTIN, signal.SIGTTOU):
             self._before[signum] = signal.signal(signum, signal.SIG_IGN)
-        self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
 
     def __enter__(self) -> Signals:

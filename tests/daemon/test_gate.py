@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -11,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from reloaderd.__main__ import EX_SOFTWARE
 from tests.support import edits, procfs
-from tests.support.daemon import Daemon, Watch
-from tests.support.places import Place, build
+from tests.support.daemon import LAUNCHER, Daemon, Watch
+from tests.support.places import REPOSITORY, Place, build
 from tests.support.terminal import CTRL_C
 
 pytestmark = pytest.mark.every_source
@@ -375,3 +378,26 @@ def test_a_launcher_of_another_python(place: Place, watch: Watch) -> None:
     edits.write(place.tree / "app.py", new + "# more\n")
     daemon.wait_event("restarted", run=2)
     assert not daemon.named("held")
+
+
+# What is loaded only then
+
+
+@pytest.mark.only("inotify", reason="it is about no source")
+def test_another_version_was_installed_meanwhile(
+    place: Place, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What shows the place of a fault is loaded with the first one: one line says why that cannot be."""
+    installed = place.scratch / "site" / "reloaderd"
+    shutil.copytree(REPOSITORY / "reloaderd", installed)
+    launcher = place.scratch / "installed.py"
+    launcher.write_text(LAUNCHER.replace(str(REPOSITORY), str(installed.parent)))
+    monkeypatch.setenv("RELOADERD_COMMAND", shlex.join([sys.executable, str(launcher)]))
+    daemon = gated(children=0, log_format="text")
+    shutil.rmtree(installed)
+    edits.write(place.tree / "app.py", BROKEN)
+    assert daemon.wait_exit() == EX_SOFTWARE
+    assert daemon.noise[-1] == (
+        "reloaderd: another reloaderd was installed since this one was started, or it was removed:"
+        " No module named 'reloaderd.excerpt' (start it again)"
+    )

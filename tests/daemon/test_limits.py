@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
+import sys
 import time
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
 from tests.support import edits, procfs
-from tests.support.daemon import Daemon, Watch
+from tests.support.daemon import Daemon, Watch, reloaderd
 from tests.support.faults import allow, injecting, limited
 from tests.support.mounts import Mounts
 from tests.support.places import Place, build
+from tests.support.waiting import LIMIT
 
 FAST = ("--poll-interval=100ms", "--debounce=20ms")
 
@@ -180,6 +184,19 @@ def refusing(error: str, when: str, path: Path | None = None) -> list[str]:
 
 
 @pytest.mark.needs("strace")
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("backend", ["auto", "pyinotify"])
+def test_li08_kernel_without_inotify(backend: str, error: str, place: Place, watch: Watch) -> None:
+    """Or a sandbox that forbids it: all is polled, the first line says why."""
+    files = make(place, 3)
+    call = "inotify_init,inotify_init1"
+    prefix = injecting("-e", f"trace={call}", "-e", f"inject={call}:error={error}")
+    daemon = watch(f"--backend={backend}", *FAST, prefix=prefix)
+    assert polled(daemon, "no inotify") == {str(place.tree)}
+    each_is_seen(daemon, files)
+
+
+@pytest.mark.needs("strace")
 def test_li06_memory_is_short_every_other_time(place: Place, watch: Watch) -> None:
     """What cannot be watched now is polled, and watched when it can."""
     files = make(place, 16)
@@ -248,6 +265,32 @@ def test_li10_no_descriptor_is_left_while_it_runs(place: Place, watch: Watch) ->
     with daemon.restarts(1):
         edits.append(place.tree / "new/er/n.py")
     assert procfs.fds(daemon.pid).keys() == open_before
+
+
+MANY = """import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for _ in range(1100):
+    os.set_inheritable(os.open("/dev/null", os.O_RDONLY), True)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+HAS_MANY = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+@pytest.mark.skipif(0 <= HAS_MANY < 4096, reason="this user may not have 4,096 files open")
+@pytest.mark.parametrize("options", [(), ("--warm", "--keep-sockets")], ids=["plain", "warm"])
+def test_li10_more_descriptors_inherited_than_select_knows(
+    options: tuple[str, ...], place: Place, watch: Watch
+) -> None:
+    """Its own have numbers from 1,024 on then; the child gets none of them."""
+    build(place.tree, {"a.py": "a\n"})
+    daemon = watch(*options, prefix=[sys.executable, "-c", MANY], probe=("--dump",), warnings=bool(options))
+    assert max(procfs.fds(daemon.pid)) > 1100
+    with daemon.restarts(1):
+        edits.append(place.tree / "a.py")
+    assert set(daemon.words("DUMP")[-1].payload["fds"]) == {0, 1, 2}
+    stop = [sys.executable, "-c", MANY, *reloaderd(place), "stop"]
+    subprocess.run(stop, cwd=place.tree, env=place.environ(), check=True, timeout=LIMIT)
+    assert daemon.wait_exit() == -SIGTERM
 
 
 # What is no limit, and what is too much

@@ -181,8 +181,11 @@ def faked(where: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.needs("faketime")
-def test_po14_clock_set_back_by_an_hour(place: Place, watch: Watch) -> None:
-    """And forward by one: the next look comes when it would have, and no file has changed."""
+def test_po14_ck04_clock_set_back_by_an_hour(place: Place, watch: Watch) -> None:
+    """And forward by one: the next look comes when it would have, and no file has changed.
+
+    To it, that is a server whose clock is an hour ahead, and then one whose clock is an hour behind.
+    """
     build(place.tree, {"a.py": "a\n", "b.py": "b\n"})
     offset = place.scratch / "offset"
     offset.write_text("+0s")

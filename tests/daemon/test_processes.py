@@ -18,6 +18,7 @@ import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch, probe_command, reloaderd
+from tests.support.faults import injecting
 from tests.support.places import REPOSITORY, Place, build
 from tests.support.waiting import LIMIT
 
@@ -256,6 +257,20 @@ def test_pr16_directory_is_missing_at_the_restart(place: Place, watch: Watch) ->
     assert procfs.cwd(daemon.exactly_one_live_child()) == str(place.tree / "work")
 
 
+@pytest.mark.needs("strace")
+def test_li13_no_more_processes_at_the_restart(place: Place, watch: Watch) -> None:
+    """It says how the last run ended and why there is no next one, once, and tries again by itself."""
+    call = "clone,clone3,vfork"
+    daemon = watch(prefix=injecting("-e", f"inject={call}:error=EAGAIN:when=2..4"), warnings=True)
+    edits.mark(daemon.marker, 1)
+    warning = daemon.wait_event("warning")
+    assert "no more processes" in warning["text"], warning
+    assert daemon.wait_event("ended", run=1)["signal"] == "SIGTERM"
+    daemon.wait_starts(2)
+    daemon.change_marker()
+    assert len(daemon.named("warning")) == 1
+
+
 def test_li10_too_few_descriptors_at_the_start(place: Place) -> None:
     """Wherever they run out: it runs, if with less, or the last line names the limit."""
     ends = set()
@@ -464,3 +479,18 @@ def test_pr29_ten_thousand_changed_paths(longest: int, place: Place, watch: Watc
     names = environ["RELOADERD_CHANGED"]
     assert 31 * 1024 < len(names) <= 32 * 1024
     assert all(os.path.exists(name) for name in names.split("\n"))
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("options", [(), ("--mount-proc",)], ids=["of_another", "own"])
+def test_proc_of_another_namespace_is_told_of(options: tuple[str, ...], place: Place) -> None:
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", *options, *reloaderd(place), "watch", "--on-exit=exit", "--", "true"],
+        cwd=place.tree,
+        env=place.environ(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0
+    assert ("warning: /proc does not show our processes" in done.stderr) == (not options)

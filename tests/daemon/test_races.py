@@ -91,6 +91,17 @@ def test_ra10_many_orphans_end_at_once(place: Place, watch: Watch) -> None:
     daemon.wait(lambda: not procfs.zombies(daemon.pid), "no zombies")
 
 
+@pytest.mark.needs("root")
+def test_ck02_clock_that_counts_suspends_is_another(place: Place, watch: Watch) -> None:
+    """After ten days of suspend CLOCK_BOOTTIME is ten days ahead: nothing that is due goes by it."""
+    build(place.tree, {"a.py": "a\n"})
+    daemon = watch(prefix=["unshare", "-T", "--boottime", "864000"])
+    assert os.readlink(f"/proc/{daemon.pid}/ns/time") != os.readlink("/proc/self/ns/time")
+    for _ in range(3):
+        with daemon.restarts(1):
+            edits.append(place.tree / "a.py")
+
+
 def test_ra11_signals_while_it_waits(place: Place, watch: Watch) -> None:
     """A rain of signals that mean nothing to it interrupts no wait for good."""
     build(place.tree, {"a.py": "a\n"})

@@ -54,6 +54,23 @@ def test_fi01_default_ignores(group: str, place: Place, watch: Watch) -> None:
             os.unlink(place.tree / name)
 
 
+@pytest.mark.parametrize("pattern", ["src/gen", "./src/gen/", "{tree}/src/gen", "/gen"])
+def test_fi05_a_pattern_may_be_written_as_a_path_is(pattern: str, place: Place, watch: Watch) -> None:
+    build(place.tree, {"src/gen/x.py": "x\n", "src/sub/gen/x.py": "x\n"})
+    ignore = ("--ignore", pattern.format(tree=place.tree))
+    edits.mark(place.tree / "src/marker.py", 0)
+    daemon = watch(
+        *ignore,
+        roots=["src"],
+        marker="src/marker.py",
+        read=[str(place.tree / "src/sub"), str(place.tree / "src/marker.py")],
+    )
+    with daemon.restarts(0):
+        edits.append(place.tree / "src/gen/x.py")
+    with daemon.restarts(1):
+        edits.append(place.tree / "src/sub/gen/x.py")
+
+
 @pytest.mark.parametrize("group", DROPPINGS)
 def test_fi01_default_ignores_left_out(group: str, place: Place, watch: Watch) -> None:
     daemon = watch("--no-default-ignores", SLOW)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from signal import SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH
@@ -12,7 +14,7 @@ import pytest
 
 from tests.support import edits, procfs
 from tests.support.daemon import Daemon, Watch
-from tests.support.places import Place
+from tests.support.places import REPOSITORY, Place
 from tests.support.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, PROMPT
 
 Kill = Callable[[Daemon], object]
@@ -126,6 +128,33 @@ def test_sg01_at_any_moment_of_its_start(watch: Watch) -> None:
         send(SIGTERM)(daemon)
         assert daemon.wait_exit() == -SIGTERM
         daemon.finish()
+
+
+INTERRUPTED = """import os, signal, sys
+sys.path[0] = {repository!r}
+before = set(sys.modules)
+from reloaderd.__main__ import main
+ours = {{"reloaderd", "reloaderd.__main__", "reloaderd.errors"}}
+assert set(sys.modules) - before - ours <= {{"__future__"}}
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+sys.argv[1:] = ["watch", "--", "true"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["typing", "reloaderd.cli", "reloaderd.loop"])
+def test_sg02_while_it_is_imported(module: str, place: Place) -> None:
+    """Whoever presses Ctrl-C at once does not see where it was; next to nothing is imported before that."""
+    code = INTERRUPTED.format(repository=str(REPOSITORY), module=module)
+    command = [sys.executable, "-S", "-c", code]
+    packages = os.pathsep.join(one for one in sys.path if one.endswith("site-packages"))
+    environ = place.environ(PYTHONPATH=packages)
+    done = subprocess.run(command, cwd=place.tree, env=environ, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-SIGINT, b"", b"")
 
 
 # Hang-ups, and signals that ask for something

@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +358,8 @@ def test_a_name_that_is_taken_gives_the_next_or_is_refused(opened: Open, runtime
     assert names() == ["web", "web-2", "web-3"]
 
 
-def test_a_name_of_one_that_was_killed_is_free(opened: Open, runtime: Path) -> None:
+def killed(runtime: Path) -> Path:
+    """The socket of one that is called web and was killed."""
     code = (
         "import os, sys; from reloaderd.kernel.control import Control; Control('web', True, print);"
         " os.kill(os.getpid(), 9)"
@@ -366,9 +368,49 @@ def test_a_name_of_one_that_was_killed_is_free(opened: Open, runtime: Path) -> N
     subprocess.run([sys.executable, "-c", code], env=environ, check=False)
     path = runtime / "reloaderd" / "web" / CONTROL
     assert path.exists()
+    return path
+
+
+def test_a_name_of_one_that_was_killed_is_free(opened: Open, runtime: Path) -> None:
+    path = killed(runtime)
     assert listener(str(path)) == 0
     assert opened(named=True).name == "web"
     assert listener(str(path)) == os.getpid()
+
+
+def test_what_one_that_was_killed_has_left_goes_with_the_next(opened: Open, runtime: Path) -> None:
+    """Whatever that is called; who lives, is about to listen, or has something else there keeps it."""
+    opened("alive")
+    starting = Claim("starting", True)
+    path = killed(runtime)
+    with_more = runtime / "reloaderd" / "more"
+    shutil.copytree(path.parent, with_more, ignore=shutil.ignore_patterns(CONTROL))
+    (with_more / "notes").touch()
+    (with_more / CONTROL).touch()
+    assert opened("other")
+    assert sorted(os.listdir(runtime / "reloaderd")) == ["alive", "more", "other", "starting"]
+    assert listener(str(runtime / "reloaderd" / "alive" / CONTROL)) == os.getpid()
+    assert os.listdir(with_more) == ["notes"]
+    starting.close()
+
+
+def test_nothing_is_removed_while_another_one_claims_a_name(opened: Open, runtime: Path) -> None:
+    """It would take the name for taken."""
+    path = killed(runtime)
+    with open_directory(runtime_directory()) as claiming:
+        flock(claiming, LOCK_SH)
+        assert opened("other")
+        assert path.exists()
+        flock(claiming, LOCK_EX)
+        assert opened("third"), "it waits for who looks, and not for ever"
+        assert path.exists()
+
+
+@contextmanager
+def open_directory(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
 
 
 def test_a_name_is_taken_before_anybody_listens(opened: Open, runtime: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import procfs
+from tests.support.places import REPOSITORY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
@@ -173,3 +174,23 @@ print([event.signum for event in signals.read()] == [signal.SIGCONT], signal.get
 """
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, process_group=0)
     assert done.stdout == "True 1\n"
+
+
+AT_ONCE = """import _signal, os, signal, sys
+from reloaderd.kernel.signals import Signals
+def look(frame, event, function):
+    if event == "c_return" and function is _signal.signal and callable(signal.getsignal(signal.SIGTERM)):
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+sys.setprofile(look)
+signals = Signals()
+assert sys.getprofile() is None
+print([one.signum for one in signals.read()])
+"""
+
+
+def test_a_signal_is_told_as_soon_as_it_is_caught() -> None:
+    """Not only when all of them are: it would be nobody's until then."""
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"[{int(signal.SIGTERM)}]\n", "")

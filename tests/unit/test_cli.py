@@ -90,6 +90,33 @@ def test_every_option() -> None:
     )
 
 
+def test_patterns_that_spell_out_the_way_to_a_path() -> None:
+    """They mean both: what git makes of them, and what a person does who types a path."""
+    rules = service(
+        *(
+            "src",
+            "lib",
+            "-i",
+            "src/gen",
+            "-i",
+            "!./lib/keep.py",
+            "-i",
+            "srcs/x",
+            "-i",
+            "src/",
+            "-i",
+            "/src/y",
+        ),
+        *("-f", "lib/**/*.py", "--on", "src/a.css=ignore"),
+    ).rules
+    cwd = os.getcwd()
+    assert [one.glob for one in rules.patterns] == [
+        *("src/gen", f"{cwd}/src/gen", "!./lib/keep.py", f"!{cwd}/lib/keep.py", "srcs/x", "src/", "/src/y"),
+        *("lib/**/*.py", f"{cwd}/lib/**/*.py"),
+    ]
+    assert rules.on == (On("src/a.css", "ignore"), On(f"{cwd}/src/a.css", "ignore"))
+
+
 def test_debounce_auto_is_the_default() -> None:
     assert service("--debounce", "auto") == service()
     assert service("--debounce", "0").debounce == 0.0
@@ -235,6 +262,7 @@ def test_a_value_of_the_environment_is_not_repeated() -> None:
         ("--on x=tell -- ls", "--on x=tell: no such action: tell", "notify or signal:NAME"),
         ("-n a/b -- ls", "-n a/b: not a NAME", ""),
         ("--chdir nope -- ls", "--chdir nope: no such file or directory", ""),
+        ("src/*.py -- ls", "src/*.py: no such file or directory", "a PATH is no pattern"),
         ("--chdir app.py -- ls", "--chdir app.py: not a directory", ""),
         ("--env-file nope -- ls", "--env-file nope: no such file or directory", ""),
         ("--env-file src -- ls", "--env-file src: is a directory", ""),

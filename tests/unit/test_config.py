@@ -90,6 +90,17 @@ def test_the_least_there_is(here: Path) -> None:
     assert found == Settings((plain,), config=stamped, name="project")
 
 
+def test_patterns_that_spell_out_the_way_to_a_path(here: Path) -> None:
+    """From the directory of the file, wherever reloaderd is started."""
+    [one] = read("""
+        [service.web]
+        command = "x"
+        paths = ["src"]
+        ignore = ["src/gen"]
+        """).services
+    assert [pattern.glob for pattern in one.rules.patterns] == ["src/gen", f"{one.roots[0]}/gen"]
+
+
 def test_every_key(here: Path) -> None:
     parsed = read(
         """

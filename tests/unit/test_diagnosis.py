@@ -15,7 +15,7 @@ from reloaderd.core.diagnosis import (
     reason_of,
     source_of,
 )
-from reloaderd.core.reasons import ASKED_FOR, NO_PACKAGE
+from reloaderd.core.reasons import ASKED_FOR, NO_INOTIFY, NO_PACKAGE
 from tests.support.findings import checkup, part, root
 
 
@@ -38,6 +38,7 @@ def test_where_all_is_well_there_is_no_problem() -> None:
         ("proc", "auto", "poll", "proc: made up when read"),
         ("mounted by itself", "auto", "poll", "mounted by itself"),
         (NO_PACKAGE, "auto", "poll", "no inotify package is installed"),
+        (NO_INOTIFY, "auto", "poll", "this kernel or sandbox has no inotify"),
         ("EMFILE", "auto", "poll", "no inotify instance is left (EMFILE)"),
         ("EMFILE", "inotify", "poll", "no inotify instance is left (EMFILE)"),
     ],

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from signal import SIGHUP, SIGTERM, SIGUSR1
 from typing import Any
 
-from reloaderd.commands import MakePulse, Notify, Report
-from reloaderd.core.manager import MARGIN, PAUSE
+from reloaderd.commands import Arm, Command, MakePulse, Notify, Report
+from reloaderd.core.manager import FIRST, MARGIN, PAUSE
 from reloaderd.core.pulse import Pulse
 from reloaderd.core.supervisor import UNKILLABLE
-from reloaderd.events import Asked, ConfigRead, EventsLost, PulseMade, SignalArrived
+from reloaderd.events import Asked, ConfigRead, Event, EventsLost, PulseMade, SignalArrived
 from reloaderd.settings import ConfigSettings, ServiceSettings, Settings
 from tests.support import model as op
 from tests.support.core import only, service
@@ -275,6 +275,40 @@ def test_a_file_that_is_edited_is_no_reload() -> None:
     assert world.reads == reads + 1
     assert len(world.started) == 2
     assert names(world, count) == []
+
+
+class Slow(World):
+    """One in which it takes `takes` seconds to arm what is at one depth."""
+
+    takes = 0.0
+
+    def _perform(self, command: Command) -> Sequence[Event]:
+        if isinstance(command, Arm):
+            self.now += self.takes
+        return super()._perform(command)
+
+
+def test_the_start_is_given_more_time_while_more_is_found() -> None:
+    """Each request holds until the next depth is armed."""
+    world = Slow((service(),), watchdog=0.0)
+    world.takes = 100.0
+    world.do(op.MakeDirs("/p/a/b/c"))
+    until = world.now + world.takes + FIRST  # the manager has some patience by itself
+    world.start()
+    world.turn()
+    for at, variables in world.notified:
+        assert at <= until
+        if "EXTEND_TIMEOUT_USEC" in variables:
+            until = at + int(variables["EXTEND_TIMEOUT_USEC"]) / 1e6
+    count = len(told(world, "EXTEND_TIMEOUT_USEC"))
+    assert count >= 3
+    assert told(world, "READY") == ["1"]
+    world.pause(60.0)
+    assert len(told(world, "EXTEND_TIMEOUT_USEC")) == count
+
+
+def test_a_start_that_is_no_long_one_needs_no_more_time() -> None:
+    assert told(managed(), "EXTEND_TIMEOUT_USEC") == []
 
 
 def test_a_signal_before_it_is_ready_is_no_reload() -> None:

@@ -31,6 +31,21 @@ def test_a_failed_start_is_told_in_words(number: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("what", "mend"),
+    [
+        ("python app.py", " (it is one word, quoted: write several without the quotes, or add --shell)"),
+        ("make&&./server", " (it is one word, quoted: write several without the quotes, or add --shell)"),
+        ("cd", " (the shell alone knows it: add --shell)"),
+        ("/bin/sh\r", " (the first line of the script ends in CR LF: save it with the line ends of Linux)"),
+        ("pyhton", ""),
+    ],
+)
+def test_a_command_that_is_not_there_is_told_with_the_mend(what: str, mend: str) -> None:
+    assert start_failure(errno.ENOENT, what) == f"no such file or command{mend}"
+    assert start_failure(errno.ENOTDIR, what) == start_failure(errno.ENOTDIR)
+
+
+@pytest.mark.parametrize(
     ("number", "words"),
     [
         (errno.EACCES, "once it is readable"),

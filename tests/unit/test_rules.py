@@ -559,6 +559,16 @@ def test_patterns_are_relative_to_the_root() -> None:
     ]
 
 
+def test_patterns_may_begin_with_the_path_of_the_root() -> None:
+    rules = make("--ignore /p/x", "--ignore /p/gen/*", "--ignore !/p/gen/keep.py", roots=["/p", "/q"])
+    assert [rules.prunes(path) for path in ("/p/x", "/q/x", "/p/p/x", "/q/p/x", "/p/y/x")] == [
+        *(True, False, False, True, False)
+    ]
+    assert ignored(rules, "gen/a.py", "gen/keep.py") == ["gen/a.py"]
+    rules = make("--filter /p/*.py", On("/p/a.css", "ignore"))
+    assert ignored(rules, "a.py", "a.css", "b.css") == ["a.css", "b.css"]
+
+
 def test_the_root_directory() -> None:
     rules = make("--ignore /x", "--filter usr/*.c", roots=["/"], files={"/.gitignore": "/y\nz/w\n"})
     assert rules.partition("/", ["x", "y", "usr", "z"], ["a.c"]) == (["usr", "z"], [])

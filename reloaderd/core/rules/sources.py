@@ -40,7 +40,7 @@ class Defaults:
 
 
 class Options:
-    """The patterns of the command line, relative to the directory `base`: a root.
+    """The patterns of the command line, relative to the directory `base`: a root, whose path may begin them.
 
     `openers` are the directories (relative, without a slash at the end) that lead to what a
     `--filter` or an `--on` spells out, each with the last such line and whether directories further
@@ -49,8 +49,8 @@ class Options:
 
     def __init__(self, base: str, settings: RuleSettings) -> None:
         self.path = base
-        self.patterns = Patterns(base, _pattern_lines(settings.patterns))
-        self.on = Patterns(base, _on_lines(settings.on, first=len(settings.patterns)))
+        self.patterns = Patterns(base, _pattern_lines(base, settings.patterns))
+        self.on = Patterns(base, _on_lines(base, settings.on, first=len(settings.patterns)))
         self.openers: dict[str, tuple[Line, bool]] = {}
         for line in (*self.patterns.lines, *self.on.lines):
             if line.glob.depth != "anywhere" and line.action in (FILTER, "restart", "signal", "notify"):
@@ -69,23 +69,28 @@ class Options:
             self.openers[relative] = (line, leads_on or before)
 
 
-def cleaned(glob: str) -> str:
-    """`./name` is what a person types for `/name`: in the root itself."""
-    return "/" + glob[2:] if glob.startswith("./") else glob
+def cleaned(glob: str, base: str = "") -> str:
+    """`./name` is what a person types for `/name`, in the root itself; so is the path of that, `base`."""
+    sign = "!" if glob.startswith("!") else ""
+    path = glob.removeprefix("!")
+    if path.startswith("./"):
+        return f"{sign}/{path[2:]}"
+    inside = base != "/" and path.startswith(f"{base}/")
+    return f"{sign}{path[len(base) :]}" if inside else glob
 
 
-def _pattern_lines(patterns: Sequence[Pattern]) -> Iterator[Line]:
+def _pattern_lines(base: str, patterns: Sequence[Pattern]) -> Iterator[Line]:
     for number, pattern in enumerate(patterns):
         rule = f"{'--filter' if pattern.include else '--ignore'} {pattern.glob}"
-        line = line_of(cleaned(pattern.glob), number, pattern.origin, rule)
+        line = line_of(cleaned(pattern.glob, base), number, pattern.origin, rule)
         if line is not None:
             include = line.include != pattern.include
             yield line._replace(include=include, action=FILTER if pattern.include and include else "")
 
 
-def _on_lines(ons: Sequence[On], first: int) -> Iterator[Line]:
+def _on_lines(base: str, ons: Sequence[On], first: int) -> Iterator[Line]:
     for number, on in enumerate(ons, first):
-        line = line_of(cleaned(on.glob), number, on.origin, f"--on {on.glob}={_action_text(on)}")
+        line = line_of(cleaned(on.glob, base), number, on.origin, f"--on {on.glob}={_action_text(on)}")
         if line is not None:
             yield line._replace(include=on.action != "ignore", action=on.action, signum=on.signum)
 
