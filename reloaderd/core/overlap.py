@@ -48,6 +48,7 @@ class Overlap:
         self._since: float | None = None  # when the first change that the coming run is for was seen
         self._due: float | None = None  # when the coming run is ready or late, the finishing one is stopped
         self._why = ""  # how the coming run ended
+        self._got = ""  # what came of asking it whether it is ready
         self._quit = False
 
     # What it is asked
@@ -162,7 +163,8 @@ class Overlap:
             return [Report("warning", self._settings.name, {"text": text}), *self._leave(now)]
         if isinstance(self._settings.ready, float):
             return self._take_over(now)
-        self._why = f"was not ready within {self._settings.ready_timeout:g} s"
+        got = f": {self._got}" if self._got else ""
+        self._why = f"was not ready within {self._settings.ready_timeout:g} s{got}"
         return [*self._give_up(now), *self._leave(now)]
 
     def launch(self, environ: dict[str, str], since: float | None, now: float) -> list[Command]:
@@ -173,7 +175,7 @@ class Overlap:
         if one is self._serving:
             return one.launch(environ, since, now)
         self._since = since
-        self._why = ""
+        self._why = self._got = ""
         self._due = None if isinstance(self._settings.ready, float) else now + self._settings.ready_timeout
         return one.launch(environ, None, now)
 
@@ -197,6 +199,12 @@ class Overlap:
         if not waits or run != self._other.run:
             return []
         return self._settle(self._take_over(now), now)
+
+    def probed(self, run: int, got: str) -> list[Command]:
+        """The run was asked whether it is ready, and is not."""
+        if run == self._other.run:
+            self._got = got
+        return []
 
     def answered(self, run: int, now: float) -> list[Command]:
         """The run that finishes has answered all."""

@@ -39,6 +39,7 @@ from reloaderd.events.runs import (
     CheckpointReady,
     ChildAnswered,
     ChildEnded,
+    ChildProbed,
     ChildReady,
     ChildStarted,
     ChildStopped,
@@ -64,6 +65,7 @@ __all__ = [
     "CheckpointReady",
     "ChildAnswered",
     "ChildEnded",
+    "ChildProbed",
     "ChildReady",
     "ChildStarted",
     "ChildStopped",
@@ -172,6 +174,7 @@ Event = (
     | RunGone
     | ChildTold
     | ChildReady
+    | ChildProbed
     | ChildAnswered
     | ZygoteReady
     | CheckpointPassed

@@ -239,7 +239,7 @@ class Child:
                 self._lose_keeper()
                 return events + self._sweep()
             events += [_EVENTS[kind](self._service, *fields) for kind, *fields in self._frames.feed(data)]
-            if self._door is not None and any(isinstance(event, RunGone) for event in events):
+            if self._door is not None and any(isinstance(event, RunGone | StartFailed) for event in events):
                 self._door.gone(self._slot)
         return events
 
