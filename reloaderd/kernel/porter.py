@@ -158,6 +158,7 @@ class Porter:
                         self._ring(slot, any(_is_below(pid, keeper) for pid in rings(bell)))
                 self._stock.started(number)
             case ("leaving", number):
+                self._slots[number].forget_readiness()
                 self._leave(number, now)
             case ("stopping", number):
                 self._slots[number].answering = None
