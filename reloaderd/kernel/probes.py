@@ -6,7 +6,7 @@ Rules:
   accepts only what was begun, it is asked to the end, and what it answers does not count.
 - It is ready when it answers with a status from 200 to 399; where nothing is to be asked, when it accepts.
 - Probes follow each other less and less often, and each has as long as all that were before it, but
-  `PATIENCE` at least.
+  `PATIENCE` at least.  Where the run has answered before, the other one's luck costs less time.
 
 Facts
 - Whoever has accepted a connection has the socket of its other end among its open files (/proc/PID/fd).  In
@@ -89,7 +89,8 @@ class Prober:
             self.due = now + min(max(age / 4, SOONEST), LATEST)
             return False
         self.close()
-        self.due = now + pace(now - self._since)
+        unlucky = got == OTHERS and self._answered  # the run itself does accept
+        self.due = now + max(pace(now - self._since) / (4 if unlucky else 1), SHORTEST)
         if got == READY:
             return True
         self._note(got or (NOT_ANSWERED if self._counts else NOT_ACCEPTED))

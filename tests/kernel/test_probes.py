@@ -340,6 +340,25 @@ def test_probes_follow_each_other_less_and_less_often(listener: socket.socket) -
     assert one.due == 200.2
 
 
+def test_the_other_one_is_tried_no_longer_than_it_takes(listener: socket.socket) -> None:
+    """Where the run itself was seen to accept."""
+    ours, others = [os.getpid()], [os.getpid()]
+    one = Prober(0.0, target(listener), lambda: ours, lambda: others, lambda told: None)
+    assert not one.look(200.0)
+    client, _ = listener.accept()
+    with client:
+        assert not one.look(200.0)
+        client.sendall(b"HTTP/1.1 503 No\r\n\r\n")
+    wait_until(lambda: one.look(200.0) or one.due > 200.1, "the answer")
+    assert one.due == 200.2
+    ours.clear()
+    assert not one.look(300.0)
+    client, _ = listener.accept()
+    with client:
+        assert not one.look(300.0)
+    assert one.due == 300.05
+
+
 def test_a_slow_one_has_the_time_that_was_spent_before(listener: socket.socket) -> None:
     """So a server that answers in a time that `--ready-timeout` leaves is ready in the end."""
     told: list[str] = []
