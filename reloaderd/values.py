@@ -71,6 +71,8 @@ def _probe(text: str) -> Probe:
     """`http://HOST[:PORT]/PATH`, or `tcp://HOST:PORT`."""
     if not all("!" <= one <= "~" for one in text):
         raise BadValue("a URL has no spaces, and ASCII alone", "write other characters as in %20 or %C3%BC")
+    if text.startswith(("unix:", "http+unix:", "http://unix:")) or text.endswith(".sock"):
+        raise BadValue("a Unix socket is not asked", "serves and notify work there, too")
     match = _URL.fullmatch(text)
     if match is None:
         raise BadValue("not a URL", PROBE_HINT)
