@@ -152,7 +152,8 @@ class Prober:
 
     def _note(self, got: str) -> None:
         """Tell of it: of what others do as long as the run itself does nothing."""
-        if got != self._told and (self._counts or not self._answered):
-            self._told = got
+        if self._counts or not self._answered:
             self._answered = self._counts
-            self._tell(f"{self._probe.url} {got}")
+            if got != self._told:
+                self._told = got
+                self._tell(f"{self._probe.url} {got}")

@@ -101,7 +101,7 @@ class Question:
 
     def _send(self, data: bytes) -> None:
         if self._one.send(data, _socket.MSG_NOSIGNAL) < len(data):  # longer than an empty queue
-            raise OSError(0, "it takes nothing")
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
 
 
 def request(probe: Probe) -> bytes:
