@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from reloaderd import __version__
+from reloaderd.events import ChildProbed
 from reloaderd.kernel import openfiles, probes, questions
 from reloaderd.kernel.connections import TCP_ESTABLISHED, TCP_SYN_RECV, far_end
+from reloaderd.kernel.porters import Porter
 from reloaderd.kernel.probes import Prober
 from reloaderd.kernel.questions import Question, status
+from reloaderd.kernel.slots import Slot
 from reloaderd.settings import Probe
 from tests.support.clients import ON_IPV6
 from tests.support.waiting import LIMIT, wait_until
@@ -400,3 +403,35 @@ def test_nothing_is_open_afterwards(listener: socket.socket, run: Run) -> None:
     Asked(target(listener), ours.pids, other.pids).until_ready()
     assert len(os.listdir("/proc/self/fd")) == before
     assert questions.MOST >= questions.LONGEST
+
+
+# Who is asked, and when
+
+
+def test_only_a_run_beside_another_one_is_asked(listener: socket.socket) -> None:
+    probe = target(listener)
+    listener.close()
+    events: list[object] = []
+
+    def told(run: int) -> bool:
+        events.extend(porter.read())
+        return ChildProbed("web", run, f"URL {probes.REFUSED}") in events
+
+    with Porter("web", 2, [], [], probe) as porter:
+        porter.started(0, 1, os.getpid())
+        porter.started(1, 2, os.getpid())
+        wait_until(lambda: told(2), "the second one to be asked")
+        porter.gone(0)
+        porter.started(0, 3, os.getpid())
+        wait_until(lambda: told(3), "the third one to be asked")
+    assert len(events) == 2
+
+
+def test_what_is_ready_is_not_looked_at_any_more(listener: socket.socket, run: Run) -> None:
+    slot = Slot(1, os.getpid())
+    server = run("ok()")
+    slot.readiness = Prober(time.monotonic(), target(listener), lambda: server.pids, list, lambda told: None)
+    assert slot.due is not None
+    wait_until(lambda: slot.is_ready(time.monotonic()), "it to be ready")
+    assert slot.due is None
+    assert not slot.is_ready(time.monotonic() + 1000)
