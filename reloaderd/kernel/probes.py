@@ -5,8 +5,9 @@ Rules:
 - What the other run has accepted is closed unasked: to that, it is a client that has gone away.  Where it
   accepts only what was begun, it is asked to the end, and what it answers does not count.
 - It is ready when it answers with a status from 200 to 399; where nothing is to be asked, when it accepts.
-- Probes follow each other less and less often, and each has as long as all that were before it, but
+- Probes follow each other less and less often.  An answer has as long as all probes before it took, but
   `PATIENCE` at least.  Where the run has answered before, the other one's luck costs less time.
+- One that waits to be accepted is not given up soon: the next one would have to wait behind all others.
 
 Facts
 - Whoever has accepted a connection has the socket of its other end among its open files (/proc/PID/fd).  In
@@ -26,7 +27,11 @@ from reloaderd.kernel.readiness import SHORTEST, pace
 from reloaderd.settings import Probe
 
 PATIENCE = 2.0
-"""Seconds that a probe has at least: few servers take longer for the first answer after they accept."""
+"""Seconds that an answer has at least: few servers take longer for the first one after they accept."""
+
+QUEUED = 10.0
+"""Seconds after which one that was not accepted is tried anew: of several queues (SO_REUSEPORT) it may be in
+one that nobody looks at."""
 
 SOONEST, LATEST = 0.001, 0.02
 """Seconds between two looks at a connection: a quarter of its age, but not less nor more.  Who has accepted
@@ -70,7 +75,7 @@ class Prober:
         self._told = ""
         self._answered = False  # it is the run itself of which something was told
         self._question: Question | None = None
-        self._begun = now  # when that was
+        self._begun = now  # when that was, and then when it was asked
         self._counts = False  # it is the run itself that has accepted it
         self._at: float | None = None  # since when it is accepted and not known whose, or has its status
 
@@ -84,16 +89,20 @@ class Prober:
     def look(self, now: float) -> bool:
         """Whether it is ready."""
         got = self._step(now)
-        age = now - self._begun
-        if got is None and age < max(PATIENCE, self._begun - self._since):
-            self.due = now + min(max(age / 4, SOONEST), LATEST)
-            return False
+        if got is None and self._question is not None:
+            age, asked = now - self._begun, self._question.asked
+            if age >= PATIENCE:
+                self._note(NOT_ANSWERED if asked else NOT_ACCEPTED)
+            if age < max(PATIENCE if asked else QUEUED, self._begun - self._since):
+                self.due = now + min(max(age / 4, SOONEST), LATEST)
+                return False
         self.close()
         unlucky = got == OTHERS and self._answered  # the run itself does accept
         self.due = now + max(pace(now - self._since) / (4 if unlucky else 1), SHORTEST)
         if got == READY:
             return True
-        self._note(got or (NOT_ANSWERED if self._counts else NOT_ACCEPTED))
+        if got is not None:
+            self._note(got)
         return False
 
     def close(self) -> None:
@@ -132,7 +141,7 @@ class Prober:
             return STRANGERS if now - self._at >= NOBODY else None
         if not self._counts and not question.begun:
             return OTHERS
-        self._at = None
+        self._begun, self._at = now, None
         question.ask()
         return None
 

@@ -133,13 +133,18 @@ def test_it_takes_over_when_it_is_well_and_nobody_notices(name: str, place: Plac
     assert asked(daemon, "again") == times, "nobody asks one that serves"
 
 
-@pytest.mark.parametrize("name", ["uvicorn with FastAPI", "gunicorn", "http.server"])
-def test_one_that_is_not_well_in_time_leaves_the_old_one(name: str, place: Place, watch: Watch) -> None:
-    daemon, port, code = serve(place, watch, name, "--ready-timeout=6s")
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("uvicorn with FastAPI", 15), ("gunicorn", 15), ("http.server", 5)]
+)
+def test_one_that_is_not_well_in_time_leaves_the_old_one(
+    name: str, seconds: int, place: Place, watch: Watch
+) -> None:
+    """So many seconds as it may take to load where others use the machine, too."""
+    daemon, port, code = serve(place, watch, name, f"--ready-timeout={seconds}s")
     with Clients(f"127.0.0.1:{port}") as clients:
         edits.write(place.tree / "web.py", code.replace("hello", "again"))
         held = daemon.wait_event("held")
-        message = f"was not ready within 6 s: http://127.0.0.1:{port}/health answered 503"
+        message = f"was not ready within {seconds} s: http://127.0.0.1:{port}/health answered 503"
         assert (held["reason"], held["message"], held["run"], held["serving"]) == ("not ready", message, 2, 1)
         daemon.wait_event("ended", run=2)
         clients.wait_served(20)

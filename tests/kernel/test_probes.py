@@ -366,12 +366,39 @@ def test_a_slow_one_has_the_time_that_was_spent_before(listener: socket.socket) 
     """So a server that answers in a time that `--ready-timeout` leaves is ready in the end."""
     told: list[str] = []
     one = Prober(0.0, target(listener), lambda: [os.getpid()], list, told.append)
-    assert not one.look(10.0)
-    assert not one.look(19.9)
-    assert told == []
-    assert not one.look(20.0)
-    assert told == [f"URL {probes.NOT_ACCEPTED}"]
+    assert not one.look(9.0)
+    client, _ = listener.accept()
+    with client:
+        assert not one.look(10.0)
+        assert not one.look(11.9)
+        assert told == []
+        assert not one.look(12.0)
+        assert told == [f"URL {probes.NOT_ANSWERED}"]
+        assert one.due == 12.0 + probes.LATEST, "it still may answer"
+        assert not one.look(20.0)
+        assert one.due == 20.2, "it is asked anew"
     one.close()
+
+
+def test_one_that_waits_to_be_accepted_keeps_its_place(listener: socket.socket) -> None:
+    told: list[str] = []
+    one = Prober(0.0, target(listener), lambda: [os.getpid()], list, told.append)
+    assert not one.look(0.0)
+    assert not one.look(1.9)
+    assert told == []
+    assert not one.look(2.0)
+    assert told == [f"URL {probes.NOT_ACCEPTED}"]
+    assert not one.look(9.9)
+    assert one.due == 9.9 + probes.LATEST
+    client, _ = listener.accept()
+    with client:
+        client.settimeout(LIMIT)
+        assert not one.look(9.95)
+        assert client.recv(100).startswith(b"GET")
+    one.close()
+    assert not one.look(20.0)
+    assert not one.look(40.0)
+    assert one.due == 40.2, "it is tried anew"
 
 
 @pytest.mark.parametrize(
