@@ -173,7 +173,8 @@ def _add_what_to_run(group: Group) -> None:
         "--ready WHAT",
         values.ready,
         "when a run is ready with --overlap: serves, it waits for connections; notify, it says READY=1 to "
-        "NOTIFY_SOCKET; or a TIME after its start (default: serves)",
+        "NOTIFY_SOCKET; http://HOST[:PORT]/PATH, it answers that itself with a status from 200 to 399; "
+        "tcp://HOST:PORT, it accepts there; or a TIME after its start (default: serves)",
     )
     group.value(
         "--ready-timeout TIME",

@@ -196,7 +196,7 @@ class Processes:
         from reloaderd.kernel.porters import Porter
 
         words = {"keep": service.keep_sockets, "accept": service.overlap, "alone": not service.modules}
-        wants = service.ready if service.overlap and isinstance(service.ready, str) else ""
+        wants = service.ready if service.overlap and not isinstance(service.ready, float) else ""
         slots = 2 if service.overlap else 1
         try:
             porter = Porter(service.name, slots, [*filter(words.get, words)], [fd for fd, _ in handed], wants)

@@ -48,6 +48,18 @@ class RuleSettings(NamedTuple):
         )
 
 
+class Probe(NamedTuple):
+    """`--ready URL`: where to connect, written as in `listen`, and what to ask for there.
+
+    `host` is how the URL names the server; `path` is empty where a connection says enough.
+    """
+
+    url: str
+    address: str
+    host: str
+    path: str
+
+
 class ServiceSettings(NamedTuple):
     """One service.  Paths are absolute and normal (no `.`, `..`, `//`), times are seconds.
 
@@ -72,7 +84,7 @@ class ServiceSettings(NamedTuple):
     environ: tuple[tuple[str, str], ...] = ()  # added to what reloaderd itself was given
     listen: tuple[str, ...] = ()  # addresses: 127.0.0.1:8000, [::1]:8000, or the path of a socket
     overlap: bool = False  # the next run starts while the one before serves
-    ready: float | str = "serves"  # when it takes over: serves, notify, or after so many seconds
+    ready: float | str | Probe = "serves"  # when it takes over: serves, notify, after seconds, or if asked
     ready_timeout: float = 30.0
     keep_sockets: bool = False  # what a Python child listens at is kept from run to run
     skip_unchanged: bool = False

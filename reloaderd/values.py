@@ -10,7 +10,7 @@ import re
 import signal
 from collections.abc import Container
 
-from reloaderd.settings import AUTO, On
+from reloaderd.settings import AUTO, On, Probe
 
 LONGEST_TIME = 2**31 // 1000
 """Seconds, 24.8 days: epoll_wait(2) takes its timeout as an int of milliseconds."""
@@ -25,6 +25,9 @@ HIGHEST_PORT = 65535
 
 ADDRESS_HINT = "for example 8000, 127.0.0.1:8000, [::1]:8000, localhost:8000, or a path: app.sock, /run/app"
 
+PROBE_HINT = "for example http://127.0.0.1:8000/health or tcp://127.0.0.1:8000"
+
+_URL = re.compile(r"([^:/]*)://(\[[^]/?]*\]|[^:/?]*)(:[^/?]*)?(.*)")
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ms|s|min|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _TIME_HINT = "a TIME is 50ms, 1.5s, 2min, 1h or a number of seconds"
@@ -52,14 +55,61 @@ def time(text: str) -> float:
     return seconds
 
 
-def ready(text: str) -> float | str:
-    """`serves`, `notify`, or a time in seconds."""
+def ready(text: str) -> float | str | Probe:
+    """`serves`, `notify`, a time in seconds, or the URL to ask."""
     if text in ("serves", "notify"):
         return text
+    if ":" in text or "/" in text:
+        return _probe(text)
     try:
         return time(text)
     except BadValue as fault:
-        raise BadValue(fault.message, f"{fault.hint}; or serves, or notify") from None
+        raise BadValue(fault.message, f"{fault.hint}; or serves, notify, or a URL") from None
+
+
+def _probe(text: str) -> Probe:
+    """`http://HOST[:PORT]/PATH`, or `tcp://HOST:PORT`."""
+    if not all("!" <= one <= "~" for one in text):
+        raise BadValue("a URL has no spaces, and ASCII alone", "write other characters as in %20 or %C3%BC")
+    if text.startswith(("unix:", "http+unix:", "http://unix:")) or text.endswith(".sock"):
+        raise BadValue("a Unix socket is not asked", "serves and notify work there, too")
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise BadValue("not a URL", PROBE_HINT)
+    scheme, host, port, path = match[1].lower(), match[2], match[3] or "", match[4]
+    if scheme == "https":
+        mend = "tcp://HOST:PORT wants a connection alone; or ask by http:// at a port without TLS"
+        raise BadValue("TLS is not spoken here", mend)
+    if scheme not in ("http", "tcp"):
+        raise BadValue(f"no such scheme: {scheme or 'none'}", PROBE_HINT)
+    if "@" in host + port:
+        raise BadValue("nobody logs in there", "leave out what stands before the @, and the @")
+    if "#" in path:
+        raise BadValue("what follows a # is never asked for", "leave it out, and the #")
+    if scheme == "tcp" and path:
+        raise BadValue("tcp:// asks for nothing", f"leave out {path}, or ask for it by http://")
+    if scheme == "tcp" and not port:
+        raise BadValue("no port", f"name one: tcp://{host or '127.0.0.1'}:8000")
+    address = f"{_probed_host(host)}:{_probed_port(port or ':80')}"
+    path = path if path[:1] != "?" else f"/{path}"
+    return Probe(text, address, host + port, path or "/" if scheme == "http" else "")
+
+
+def _probed_host(text: str) -> str:
+    if text.endswith(".localhost"):  # which is this machine, too (RFC 6761, 6.3)
+        text = "localhost"
+    try:
+        return _host(text)
+    except BadValue:
+        mend = "localhost or an IP address, of IPv6 in brackets: other names are not looked up"
+        raise BadValue(f"not a host: {text or 'none'}", mend) from None
+
+
+def _probed_port(text: str) -> int:
+    port = text[1:]
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) <= HIGHEST_PORT:
+        raise BadValue(f"no such port: {port or 'none'}", f"a port is a number from 1 to {HIGHEST_PORT}")
+    return int(port)
 
 
 def debounce(text: str) -> float | None:

@@ -164,6 +164,8 @@ def _story(run: Fields, short: Shortener) -> Iterator[str]:
             yield f"  and {more} more"
     if run["checkpoint"]:
         yield f"went on from before {short.path(run['checkpoint'])} was imported"
+    if run["unready"]:
+        yield f"did not take over: {run['unready']}"
     took = _took(run)
     end = _fate(run)
     if run["failed"]:

@@ -122,6 +122,7 @@ def account_of_run(service: str, run: Run, before: Run | None, clock: Clock) -> 
         "signal": run.signal or None,
         "seconds": None if run.ended is None else round(run.ended - run.launched, 3),
         "failed": run.failed or None,
+        "unready": run.unready or None,
     }
 
 

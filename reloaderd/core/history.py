@@ -25,7 +25,8 @@ class Run:
 
     __slots__ = (
         *("run", "cause", "by", "origin", "launched", "started", "pid", "ms"),
-        *("told", "told_at", "killed", "ended", "status", "signal", "gone", "failed", "checkpoint"),
+        *("told", "told_at", "killed", "ended", "status", "signal", "gone", "failed", "unready"),
+        "checkpoint",
     )
 
     def __init__(self, run: int, origin: Origin, now: float) -> None:
@@ -46,6 +47,7 @@ class Run:
         self.signal = ""
         self.gone: float | None = None
         self.failed = ""  # why it could not be started
+        self.unready = ""  # why it did not take over from the one before
 
     def explain(self, before: Run | None) -> None:
         """Say what caused it; `before` is the run before."""
@@ -119,6 +121,8 @@ class History:
             case "started":
                 run.started, run.pid, run.ms = now, fields["pid"], fields.get("ms")
                 run.checkpoint = fields.get("checkpoint", "")
+            case "held":
+                run.unready = fields["message"]
             case "stopping":
                 run.told, run.told_at = fields["signal"], now
             case "killed":

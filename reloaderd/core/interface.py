@@ -87,7 +87,10 @@ type Run (
   seconds: ?float,
 
   # Why it could not be started.
-  failed: ?string
+  failed: ?string,
+
+  # With --overlap: why it did not take over from the run before, which goes on.
+  unready: ?string
 )
 
 type Service (

@@ -5,8 +5,9 @@ Rules:
 - A change while a run serves starts another.  When that is ready the former accepts no more, and is stopped
   when it has answered what it had accepted, or after --stop-timeout.  One that ends before it is ready, or is
   not in time, is told of as held, and the former goes on until the next change.
-- A change while one comes stops that and starts the next; while one finishes or leaves, it waits for that:
-  there are never three runs.
+- One that is not in time answers first, too: it may have accepted long before it was ready.
+- A change while one comes stops that (in the same way, where it may have accepted) and starts the next; while
+  one finishes or leaves, it waits for that: there are never three runs.
 - A run that ends while another comes has no successor but that one, be it ready or not.
 - Where no run serves, all is as without --overlap.
 - reloaderd ends, or makes place, when both have ended.
@@ -48,6 +49,7 @@ class Overlap:
         self._since: float | None = None  # when the first change that the coming run is for was seen
         self._due: float | None = None  # when the coming run is ready or late, the finishing one is stopped
         self._why = ""  # how the coming run ended
+        self._got = ""  # what came of asking it whether it is ready
         self._quit = False
 
     # What it is asked
@@ -162,8 +164,9 @@ class Overlap:
             return [Report("warning", self._settings.name, {"text": text}), *self._leave(now)]
         if isinstance(self._settings.ready, float):
             return self._take_over(now)
-        self._why = f"was not ready within {self._settings.ready_timeout:g} s"
-        return [*self._give_up(now), *self._leave(now)]
+        got = f": {self._got}" if self._got else ""
+        self._why = f"was not ready within {self._settings.ready_timeout:g} s{got}"
+        return [*self._give_up(now), *self._finish(now)]
 
     def launch(self, environ: dict[str, str], since: float | None, now: float) -> list[Command]:
         """Start the run that START asked for."""
@@ -173,7 +176,7 @@ class Overlap:
         if one is self._serving:
             return one.launch(environ, since, now)
         self._since = since
-        self._why = ""
+        self._why = self._got = ""
         self._due = None if isinstance(self._settings.ready, float) else now + self._settings.ready_timeout
         return one.launch(environ, None, now)
 
@@ -198,6 +201,12 @@ class Overlap:
             return []
         return self._settle(self._take_over(now), now)
 
+    def probed(self, run: int, got: str) -> list[Command]:
+        """The run was asked whether it is ready, and is not."""
+        if run == self._other.run:
+            self._got = got
+        return []
+
     def answered(self, run: int, now: float) -> list[Command]:
         """The run that finishes has answered all."""
         if self.phase is not Phase.FINISHING or run != self._other.run:
@@ -218,6 +227,9 @@ class Overlap:
             return []
         if self.phase is Phase.COMING:
             self._due = None
+            if self._settings.ready != "serves" and self._other.alive and self._other.state in UP:
+                self._again = True
+                return self._finish(now)
             return self._other.change(now)
         if not (self._serving.alive and self._serving.state in UP):
             return self._serving.change(now)
@@ -235,15 +247,19 @@ class Overlap:
         ms = {} if self._since is None else {"ms": round((now - self._since) * 1000, 1)}
         report = Report("restarted", self._settings.name, {"run": self._other.run, **ms})
         self._swap()
-        if self._settings.stop_timeout <= 0:
-            return [report, *self._leave(now)]
-        self.phase, self._due = Phase.FINISHING, now + self._settings.stop_timeout
-        return [report, RelieveChild(self._settings.name, self._other.run)]
+        return [report, *self._finish(now)]
 
     def _swap(self) -> None:
         self._serving, self._other = self._other, self._serving
         self._serving.trial = False
         self._other.trial = True
+
+    def _finish(self, now: float) -> list[Command]:
+        """The run that does not serve accepts no more, and is stopped when it has answered."""
+        if self._settings.stop_timeout <= 0 or self._other.state not in UP:
+            return self._leave(now)
+        self.phase, self._due = Phase.FINISHING, now + self._settings.stop_timeout
+        return [RelieveChild(self._settings.name, self._other.run)]
 
     def _leave(self, now: float) -> list[Command]:
         """The run that does not serve is stopped."""

@@ -34,6 +34,7 @@ from reloaderd.events import (
     CheckpointReady,
     ChildAnswered,
     ChildEnded,
+    ChildProbed,
     ChildReady,
     ChildStarted,
     ChildTold,
@@ -181,6 +182,8 @@ class Service:
                 return self.supervisor.keeper_died(now, event.run)
             case ChildReady():
                 return self.supervisor.ready(event.run, now)
+            case ChildProbed():
+                return self.supervisor.probed(event.run, event.got)
             case ChildAnswered():
                 return self.supervisor.answered(event.run, now)
             case FilesLoaded():

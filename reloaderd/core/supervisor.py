@@ -179,6 +179,10 @@ class Supervisor:
         """The run is ready, for which nobody waits."""
         return []
 
+    def probed(self, run: int, got: str) -> list[Command]:
+        """The run was asked whether it is ready, for which nobody waits."""
+        return []
+
     def answered(self, run: int, now: float) -> list[Command]:
         """The run has answered all, for which nobody waits."""
         return []

@@ -40,6 +40,7 @@ from reloaderd.events.runs import (
     CheckpointReady,
     ChildAnswered,
     ChildEnded,
+    ChildProbed,
     ChildReady,
     ChildStarted,
     ChildStopped,
@@ -65,6 +66,7 @@ __all__ = [
     "CheckpointReady",
     "ChildAnswered",
     "ChildEnded",
+    "ChildProbed",
     "ChildReady",
     "ChildStarted",
     "ChildStopped",
@@ -173,6 +175,7 @@ Event = (
     | RunGone
     | ChildTold
     | ChildReady
+    | ChildProbed
     | ChildAnswered
     | ZygoteReady
     | CheckpointPassed

@@ -134,6 +134,14 @@ class ChildReady(NamedTuple):
     run: int
 
 
+class ChildProbed(NamedTuple):
+    """The run was asked whether it is ready (`--ready URL`), and is not: `got` is what came of it."""
+
+    service: str
+    run: int
+    got: str
+
+
 class ChildAnswered(NamedTuple):
     """The run has answered all that it has accepted, as far as can be told (`RelieveChild`)."""
 

@@ -139,7 +139,9 @@ class Child:
             return events + self._sweep()
         told = self._keeper.read()
         events += [_EVENTS[kind](self._service, *fields) for kind, *fields in told or ()]
-        if self._door is not None and (told is None or any(isinstance(event, RunGone) for event in events)):
+        if self._door is not None and (
+            told is None or any(isinstance(event, RunGone | StartFailed) for event in events)
+        ):
             self._door.gone(self._slot)
         return events if told is not None else events + self._sweep()
 

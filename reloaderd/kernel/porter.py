@@ -5,8 +5,8 @@ of the runs speak to it by sockets, one a slot.  A service has one run at a time
 --overlap two, in slots 0 and 1.  A process of its own, since whoever binds must not wait until the daemon
 has done what it does.
 
-    requests  ("started", slot, run, keeper)  ("leaving", slot)  ("stopping", slot)  ("gone", slot)
-    reports   ("below", address, name)  ("ready", run)  ("answered", run)
+    requests  ("started", slot, run, keeper, beside)  ("leaving", slot)  ("stopping", slot)  ("gone", slot)
+    reports   ("below", address, name)  ("ready", run)  ("probed", run, what came of it)  ("answered", run)
     packets   of an agent, one a connection
         keep INODE PATH
                        with a descriptor: the process listens there; PATH is that of a Unix socket
@@ -38,25 +38,26 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from reloaderd.kernel import frames, openfiles, proctree
 from reloaderd.kernel.answering import Answering
 from reloaderd.kernel.callers import Caller, Callers, numbers, rings
 from reloaderd.kernel.keeper import settle
+from reloaderd.kernel.probes import Prober
 from reloaderd.kernel.readiness import Readiness
+from reloaderd.kernel.slots import LOOKS, Slot
 from reloaderd.kernel.staying import Staying
 from reloaderd.kernel.stock import Key, Stock
 from reloaderd.kernel.unheard import Unheard
+from reloaderd.settings import Probe
 
 MOST_PROCESSES = 64
 """Processes of a run that listen, whose end is waited for."""
 
 LEAVE = 1.0
 """Seconds between the closing of a socket and a look at who else has it: a run that ends closes first."""
-
-LOOKS = (2.0, 10.0, 30.0)
-"""Seconds after the start of a run when a look is taken at what listens without having told."""
 
 EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
@@ -67,15 +68,15 @@ class Duty(NamedTuple):
 
     `doors` are the sockets to which agents connect, `bells` those to which runs say that they are ready, one
     a slot each; `given` are the inodes of what --listen hands on.  With `wants` it is to tell when a run is
-    ready: `serves` or `notify`.  With `keeps` it keeps what listens.  `notices` is where to put one, a slot
-    each.
+    ready: `serves`, `notify`, or when it answers a probe.  With `keeps` it keeps what listens.  `notices` is
+    where to put one, a slot each.
     """
 
     service: str
     doors: Sequence[Any]
     bells: Sequence[Any]
     given: Collection[int]
-    wants: str
+    wants: str | Probe
     keeps: bool
     notices: Sequence[str]
 
@@ -95,21 +96,6 @@ def mind(duty: Duty, requests: int, reports: int) -> NoReturn:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
-
-
-class Slot:
-    """The run that is in one of the places for them."""
-
-    def __init__(self) -> None:
-        self.run = 0  # 0: none
-        self.keeper = 0
-        self.stopping = False
-        self.leaving = False
-        self.free: set[int] = set()  # inodes of what listens at a port that the kernel chose
-        self.look: float | None = None  # when to look who has what was closed
-        self.looks: list[float] = []  # when to look at what listens
-        self.readiness: Readiness | None = None  # until it is ready
-        self.answering: Answering | None = None  # while it leaves, until it has answered all
 
 
 class Porter:
@@ -173,28 +159,30 @@ class Porter:
 
     def _note(self, request: tuple[Any, ...], now: float) -> None:
         match request:
-            case ("started", number, run, keeper):
+            case ("started", number, run, keeper, beside):
                 self._withdraw(number)
-                slot = self._slots[number] = Slot()
-                slot.run, slot.keeper = run, keeper
+                slot = self._slots[number] = Slot(run, keeper)
                 slot.looks = [now + seconds for seconds in LOOKS] if self._duty.keeps else []
-                if self._duty.wants == "serves":
-                    slot.readiness = Readiness(now, lambda: self._processes_of(slot))
+                slot.readiness = self._readiness(slot, now) if beside else None
                 for slot_of, bell in self._bells.values():
                     if slot_of == number:
                         # the one before has said what it said; this one may have been quick
                         self._ring(slot, any(_is_below(pid, keeper) for pid in rings(bell)))
                 self._stock.started(number)
             case ("leaving", number):
+                self._slots[number].forget_readiness()
                 self._leave(number, now)
             case ("stopping", number):
                 self._slots[number].answering = None
+                self._slots[number].forget_readiness()
                 self._slots[number].stopping = True
             case ("gone", number):
                 self._hear_out(number)
                 self._staying.gone(number)
                 self._stock.gone(number, self._slots[number].stopping, now)
                 self._withdraw(number)
+                for slot in self._slots:  # nobody waits for one without which no other serves
+                    slot.forget_readiness()
                 self._slots[number] = Slot()
                 for fd, (slot_of, _) in [*self._processes.items()]:
                     if slot_of == number:
@@ -215,7 +203,7 @@ class Porter:
         self._staying.leave(number)
         listening = openfiles.listening(os.getpid())
         ports = {int(listening[one].rpartition(":")[2]) for one in inodes if one in listening}
-        slot.answering = Answering(now, lambda: self._processes_of(slot), ports)
+        slot.answering = Answering(now, slot.processes, ports)
 
     def _withdraw(self, number: int) -> None:
         """Take the notice away: the next run there is to accept."""
@@ -315,10 +303,7 @@ class Porter:
     # What is due
 
     def _deadline(self) -> float | None:
-        instants = [self._stock.deadline, self._unheard.due, *(slot.look for slot in self._slots)]
-        instants += [slot.looks[0] for slot in self._slots if slot.looks]
-        looked = [one for slot in self._slots for one in (slot.readiness, slot.answering)]
-        instants += [one.due for one in looked if one is not None]
+        instants = [self._stock.deadline, self._unheard.due, *(slot.due for slot in self._slots)]
         return min((one for one in instants if one is not None), default=None)
 
     def _tick(self, now: float) -> None:
@@ -336,43 +321,40 @@ class Porter:
                 slot.looks = [one for one in slot.looks if one > now]
                 if slot.run and not slot.stopping:
                     self._look_below(slot)
-            if slot.readiness is not None and slot.readiness.due <= now:
-                self._look_ready(number, slot, slot.readiness, now)
-            if slot.answering is not None and slot.answering.due <= now:
-                self._look_answered(number, slot, slot.answering, now)
+            if slot.is_ready(now):
+                self._report("ready", slot.run)
+            if slot.has_answered(now, self._staying.waits(number)):
+                self._report("answered", slot.run)
 
-    def _look_ready(self, number: int, slot: Slot, readiness: Readiness, now: float) -> None:
-        others = [at for at in range(len(self._slots)) if at != number]
-        wanted = self._given.union(*(self._stock.awaited(at) for at in others))
-        if readiness.look(wanted, now):
-            slot.readiness = None
-            self._report("ready", slot.run)
+    def _readiness(self, slot: Slot, now: float) -> Readiness | Prober | None:
+        """What looks until the slot's run is ready."""
+        wants = self._duty.wants
+        if isinstance(wants, Probe):
+            told = partial(self._report, "probed", slot.run)
+            return Prober(now, wants, slot.processes, partial(self._beside, slot), told)
+        if wants == "serves":
+            return Readiness(now, slot.processes, partial(self._awaited, slot))
+        return None
 
-    def _look_answered(self, number: int, slot: Slot, answering: Answering, now: float) -> None:
-        """It has when it has after the last of its processes said that it accepts no more."""
-        if answering.look(now) and not self._staying.waits(number):
-            slot.answering = None
-            self._report("answered", slot.run)
+    def _beside(self, slot: Slot) -> list[int]:
+        """The processes of the run in another slot."""
+        return [pid for one in self._slots if one is not slot for pid in one.processes()]
+
+    def _awaited(self, slot: Slot) -> set[int]:
+        """What the slot's run is to listen at: what that in another one does."""
+        others = [number for number, one in enumerate(self._slots) if one is not slot]
+        return self._given.union(*map(self._stock.awaited, others))
 
     def _look_below(self, slot: Slot) -> None:
         """Tell, once, of what listens without having told: it does not bind by Python's module."""
         known = self._stock.inodes() | self._given | slot.free
-        tree = self._processes_of(slot)
-        if not tree:
-            return
-        listening = openfiles.listening(tree[0])
-        for pid in tree:
-            for inode in openfiles.sockets_of(pid).values():
-                address = listening.get(inode)
-                if address is not None and inode not in known and address not in self._told:
-                    self._told.add(address)
-                    self._report("below", address, _name_of(pid))
+        for address, name in slot.unknown(known).items():
+            if address not in self._told:
+                self._told.add(address)
+                self._report("below", address, name)
 
     def _in_use(self, number: int, inode: int) -> bool:
-        return openfiles.has(self._processes_of(self._slots[number]), inode)
-
-    def _processes_of(self, slot: Slot) -> list[int]:
-        return [pid for pid in proctree.descendants(slot.keeper) if pid != os.getpid()]
+        return openfiles.has(self._slots[number].processes(), inode)
 
 
 def _is_below(pid: int, keeper: int) -> bool | None:
@@ -384,11 +366,3 @@ def _is_below(pid: int, keeper: int) -> bool | None:
         pid = stat.parent
         stat = proctree.read_stat(pid)
     return pid == keeper
-
-
-def _name_of(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return "a process"

@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from reloaderd.commands import Command, Report
-from reloaderd.events import ChildAnswered, ChildReady, Event
+from reloaderd.events import ChildAnswered, ChildProbed, ChildReady, Event
 from reloaderd.kernel.helpers import Helper
 from reloaderd.kernel.runtime import datagram_socket, listening_socket, runtime_directory
+from reloaderd.settings import Probe
 
 BACKLOG = 128
 """Connections that may wait: each agent has one at a time."""
@@ -29,11 +30,17 @@ class Porter:
     """One service's porter.  One that died is replaced when the next run starts, without what it kept."""
 
     def __init__(
-        self, service: str, slots: int, words: Sequence[str], given: Collection[int], wants: str = ""
+        self,
+        service: str,
+        slots: int,
+        words: Sequence[str],
+        given: Collection[int],
+        wants: str | Probe = "",
     ) -> None:
         """`words` tell the agents what is wanted of them, `given` are descriptors that --listen hands on.
 
-        `wants` says when a run is ready, if that is to be told: `serves` or `notify`.  Raises OSError.
+        `wants` says when a run is ready, if that is to be told: `serves`, `notify`, or when it answers a
+        probe.  Raises OSError.
         """
         self._service = service
         self._words = words
@@ -45,6 +52,7 @@ class Porter:
         self._doors: list[Any] = []
         self._bells: list[Any] = []
         self._wants = wants
+        self._taken: set[int] = set()  # the slots that have a run
         self._epoll = select.epoll()
         self._porter = Helper(self._become, self._epoll, may_stand_still=True)
         try:
@@ -79,7 +87,8 @@ class Porter:
                 self._porter.start()
             except OSError:
                 return
-        self._porter.ask("started", slot, run, keeper)
+        self._taken.add(slot)
+        self._porter.ask("started", slot, run, keeper, len(self._taken) > 1)
 
     def leaving(self, slot: int) -> bool:
         """It is to accept no more, and to be told of when it has answered all; False: there is no porter."""
@@ -91,6 +100,7 @@ class Porter:
 
     def gone(self, slot: int) -> None:
         """Nothing of it is left."""
+        self._taken.discard(slot)
         self._porter.ask("gone", slot)
 
     def read(self) -> list[Event | Command]:
@@ -116,6 +126,8 @@ class Porter:
     def _event(self, kind: str, *fields: Any) -> Event | Command:
         if kind == "ready":
             return ChildReady(self._service, *fields)
+        if kind == "probed":
+            return ChildProbed(self._service, *fields)
         if kind == "answered":
             return ChildAnswered(self._service, *fields)
         address, name = fields

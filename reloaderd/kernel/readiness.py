@@ -27,11 +27,14 @@ SHORTEST, LONGEST = 0.01, 0.2
 class Readiness:
     """Looks at one run until it is ready."""
 
-    def __init__(self, now: float, processes: Callable[[], list[int]]) -> None:
-        """`processes` are those of the run by now."""
+    def __init__(
+        self, now: float, processes: Callable[[], list[int]], wanted: Callable[[], Collection[int]]
+    ) -> None:
+        """`processes` are those of the run by now, `wanted` the inodes of what is to be served."""
         self.due = now + SHORTEST
         self._since = now
         self._processes = processes
+        self._wanted = wanted
         self._listening: dict[tuple[int, int], float] = {}  # by process and inode: since when
         self._accepted: set[int] = set()
         self._served_at: float | None = None
@@ -45,9 +48,10 @@ class Readiness:
         """A process has called accept."""
         self._accepted.add(inode)
 
-    def look(self, wanted: Collection[int], now: float) -> bool:
-        """Whether it is ready: `wanted` are the inodes of what is to be served."""
+    def look(self, now: float) -> bool:
+        """Whether it is ready."""
         self.due = now + pace(now - self._since)
+        wanted = self._wanted()
         processes = self._processes()
         known = {*wanted, *(inode for _, inode in self._listening)}
         served = self._accepted & known
@@ -61,6 +65,9 @@ class Readiness:
             return False
         self._served_at = now if self._served_at is None else self._served_at
         return set(wanted) <= served or now - self._served_at >= ENOUGH
+
+    def close(self) -> None:
+        """Look no more: there is nothing to let go of."""
 
 
 def pace(passed: float) -> float:

@@ -100,11 +100,13 @@ FORK = "os.fork() or os.close(1); time.sleep(999)"
 def test_it_is_ready_when_it_serves_all_that_is_wanted(listener: socket.socket, run: Run) -> None:
     process = run(WAYS["epoll"])
     wait_until(lambda: openfiles.awaited(process.pid), "it to wait")
-    one = readiness.Readiness(1.0, lambda: [process.pid])
-    assert one.look({inode(listener)}, 1.1)
-    assert not one.look({inode(listener), 1}, 1.2)
-    assert not one.look({inode(listener), 1}, 1.1 + readiness.ENOUGH - 0.01)
-    assert one.look({inode(listener), 1}, 1.2 + readiness.ENOUGH)
+    wanted = {inode(listener)}
+    one = readiness.Readiness(1.0, lambda: [process.pid], lambda: wanted)
+    assert one.look(1.1)
+    wanted.add(1)
+    assert not one.look(1.2)
+    assert not one.look(1.1 + readiness.ENOUGH - 0.01)
+    assert one.look(1.2 + readiness.ENOUGH)
 
 
 @pytest.mark.parametrize(("code", "ready"), [("time.sleep(999)", True), (FORK, False)])
@@ -113,18 +115,18 @@ def test_one_that_has_called_listen_serves_unless_it_forks(
 ) -> None:
     process = run("print('up', flush=True)\n" + code)
     assert process.stdout is not None and process.stdout.readline() == "up\n"
-    one = readiness.Readiness(1.0, lambda: [process.pid])
+    one = readiness.Readiness(1.0, lambda: [process.pid], set)
     one.listens(process.pid, inode(listener), 2.0)
-    assert not one.look((), 2.0 + readiness.SETTLED - 0.01)
+    assert not one.look(2.0 + readiness.SETTLED - 0.01)
     if not ready:
         wait_until(lambda: openfiles.has(readiness.proctree.children(process.pid), inode(listener)), "a fork")
-    assert one.look((), 2.0 + readiness.SETTLED) is ready
+    assert one.look(2.0 + readiness.SETTLED) is ready
     one.accepts(inode(listener))
-    assert one.look((), 3.0)
+    assert one.look(3.0)
 
 
 def test_what_has_called_nothing_is_not_ready(run: Run) -> None:
     process = run("time.sleep(999)")
-    one = readiness.Readiness(1.0, lambda: [process.pid])
-    assert not one.look((), 100.0)
+    one = readiness.Readiness(1.0, lambda: [process.pid], set)
+    assert not one.look(100.0)
     assert one.due > 100.0

@@ -24,7 +24,7 @@ SERVICE = [
     *("--stop-signal", "QUIT", "--stop-timeout", "1min", "--kill", "group", "--on-exit", "restart"),
     *("--restart-status", "none", "--gate", "syntax", "--chdir", "sub", "--env-file", "some.env"),
     *("--listen", "8000", "--listen", "[::1]:0", "--listen", "sub/web.sock", "--keep-sockets"),
-    *("--overlap", "--ready", "notify", "--ready-timeout", "10s"),
+    *("--overlap", "--ready", "http://localhost:8000/a?b", "--ready-timeout", "10s"),
     *("-f", "*.py", "-f", "docs/**", "-i", "*_test.py", "-i", "!keep_test.py"),
 ]
 

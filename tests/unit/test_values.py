@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reloaderd import values
-from reloaderd.settings import AUTO, On
+from reloaderd.settings import AUTO, On, Probe
 from reloaderd.values import BadValue
 
 
@@ -247,8 +247,64 @@ def test_ready() -> None:
         2.0,
     ]
     with pytest.raises(values.BadValue, match="not a time") as refused:
-        values.ready("http:/")
-    assert refused.value.hint.endswith("or serves, or notify")
+        values.ready("soon")
+    assert refused.value.hint.endswith("or serves, notify, or a URL")
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "host", "path"),
+    [
+        ("http://127.0.0.1:8000/health", "127.0.0.1:8000", "127.0.0.1:8000", "/health"),
+        ("HTTP://localhost:8000", "127.0.0.1:8000", "localhost:8000", "/"),
+        ("http://shop.localhost/a?b=c:d@e", "127.0.0.1:80", "shop.localhost", "/a?b=c:d@e"),
+        ("http://[::1]:8000?x", "[::1]:8000", "[::1]:8000", "/?x"),
+        ("http://[0::1]/%C3%BC", "[::1]:80", "[0::1]", "/%C3%BC"),
+        ("http://0.0.0.0:8000//x://y", "0.0.0.0:8000", "0.0.0.0:8000", "//x://y"),
+        ("tcp://localhost:8000", "127.0.0.1:8000", "localhost:8000", ""),
+        ("tcp://[::]:1", "[::]:1", "[::]:1", ""),
+    ],
+)
+def test_where_it_is_asked_whether_it_is_ready(text: str, address: str, host: str, path: str) -> None:
+    assert values.ready(text) == Probe(text, address, host, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "mend"),
+    [
+        ("localhost:8000", "not a URL", "for example http://"),
+        ("/health", "not a URL", "for example http://"),
+        ("http:/", "not a URL", "for example http://"),
+        ("ftp://127.0.0.1/", "no such scheme: ftp", "for example http://"),
+        ("unix:/run/web.sock", "a Unix socket is not asked", "serves and notify"),
+        ("http://unix:/run/web.sock:/health", "a Unix socket is not asked", "serves and notify"),
+        ("./web.sock", "a Unix socket is not asked", "serves and notify"),
+        ("://127.0.0.1/", "no such scheme: none", "for example http://"),
+        ("https://127.0.0.1:8000/", "TLS is not spoken here", "tcp://HOST:PORT"),
+        ("tcp://127.0.0.1", "no port", "tcp://127.0.0.1:8000"),
+        ("tcp://:8000", "not a host: none", "localhost or an IP address"),
+        ("http:///health", "not a host: none", "localhost or an IP address"),
+        ("http://example.org/", "not a host: example.org", "not looked up"),
+        ("http://::1:8000/", "not a host: none", "of IPv6 in brackets"),
+        ("http://[::1/", "not a host: [", "of IPv6 in brackets"),
+        ("http://8000/", "not a host: 8000", "localhost or an IP address"),
+        ("http://127.0.0.1:/", "no such port: none", "from 1 to 65535"),
+        ("http://127.0.0.1:0/", "no such port: 0", "from 1 to 65535"),
+        ("http://127.0.0.1:99999/", "no such port: 99999", "from 1 to 65535"),
+        ("http://127.0.0.1:8000²/", "a URL has no spaces", "%20"),
+        ("http://127.0.0.1:80x/", "no such port: 80x", "from 1 to 65535"),
+        ("tcp://127.0.0.1:1/x", "tcp:// asks for nothing", "leave out /x"),
+        ("http://127.0.0.1/a b", "a URL has no spaces", "%20"),
+        ("http://127.0.0.1/a\r\nHost: b", "a URL has no spaces", "%20"),
+        ("http://127.0.0.1/ü", "a URL has no spaces", "%C3%BC"),
+        ("http://ada:secret@127.0.0.1/", "nobody logs in there", "before the @"),
+        ("http://127.0.0.1/x#y", "what follows a #", "leave it out"),
+    ],
+)
+def test_what_is_no_url_to_ask(text: str, message: str, mend: str) -> None:
+    with pytest.raises(BadValue) as refused:
+        values.ready(text)
+    assert message in refused.value.message
+    assert mend in refused.value.hint
 
 
 def test_restart_status() -> None:

@@ -13,7 +13,7 @@ from reloaderd import commands as do
 from reloaderd.core.overlap import Overlap, Phase
 from reloaderd.core.transitions import UP, State
 from reloaderd.events import ChildEnded, ChildStarted, Event, KeeperDied, RunGone, StartFailed
-from reloaderd.settings import ServiceSettings
+from reloaderd.settings import Probe, ServiceSettings
 from tests.support.world import Keeper, Manner
 from tests.walks.bounds import bounded
 from tests.walks.test_supervisor import OF_TWO, Recorded, lives
@@ -204,6 +204,8 @@ class Life:
             assert self.overlap.state in (State.WAITING, *UP)
 
 
+PROBE = Probe("tcp://localhost:1", "127.0.0.1:1", "localhost:1", "")
+
 settings = st.builds(
     lambda stop_timeout, on_exit, ready: ServiceSettings(
         "web",
@@ -218,7 +220,7 @@ settings = st.builds(
     ),
     st.sampled_from([0.0, 5.0]),
     st.sampled_from(["wait", "restart", "exit"]),
-    st.sampled_from(["serves", "serves", "notify", 2.0]),
+    st.sampled_from(["serves", "serves", "notify", 2.0, PROBE]),
 )
 steps = st.one_of(
     st.tuples(st.just("change")),
@@ -334,6 +336,50 @@ def test_one_that_is_not_ready_in_time_goes_and_the_former_stays() -> None:
     assert life.pair.alive == [1]
     assert life.overlap.run == 1
     assert life.overlap.state is State.HELD
+
+
+def test_it_is_told_what_came_of_asking_it() -> None:
+    life = up(ready=PROBE, ready_timeout=7.0)
+    life.change()
+    life.drained()
+    life.read()
+    life.overlap.probed(1, "what another says")
+    life.overlap.probed(2, "tcp://localhost:1 was not accepted")
+    [told] = [one for one in life.overlap.tick(life.now + 7.0) if isinstance(one, do.Report)]
+    assert told.event == "held"
+    assert told.fields["message"] == "was not ready within 7 s: tcp://localhost:1 was not accepted"
+
+
+def test_one_that_is_not_ready_in_time_answers_first() -> None:
+    life = up(ready="notify", ready_timeout=7.0, stop_timeout=5.0)
+    life.change()
+    life.drained()
+    life.read()
+    life.wait(7.0)
+    assert life.pair.alive == [1, 2]
+    assert life.overlap.phase is Phase.FINISHING
+    life.perform(life.overlap.answered(2, life.now))
+    assert life.overlap.phase is Phase.LEAVING
+    life.settle()
+    assert life.pair.alive == [1]
+
+
+@pytest.mark.parametrize(
+    ("ready", "phase"), [("serves", Phase.COMING), ("notify", Phase.FINISHING), (PROBE, Phase.FINISHING)]
+)
+def test_one_that_may_have_accepted_answers_before_the_next_one_comes(
+    ready: str | Probe, phase: Phase
+) -> None:
+    life = up(ready=ready, stop_timeout=5.0)
+    life.change()
+    life.drained()
+    life.read()
+    life.change()
+    assert life.overlap.phase is phase
+    life.perform(life.overlap.answered(2, life.now))
+    life.settle()
+    assert life.latest == 3
+    assert 2 not in life.pair.alive
 
 
 def test_a_signal_closes_both() -> None:
