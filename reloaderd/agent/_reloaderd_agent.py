@@ -370,7 +370,13 @@ class Agent:
             self.post.pending.append(("full", ""))
 
     def fault(self, error: Exception) -> bool:
-        """Whether it is ours, which ends the agent; else it was raised by what the program called in us."""
+        """Whether it is ours, which ends the agent; else it was raised by what the program called in us.
+
+        CPython 3.8 makes a SystemError of what a signal handler raised as a built-in function returned: the
+        cause of that is the program's.
+        """
+        if isinstance(error, SystemError) and error.__cause__ is not None:
+            raise error.__cause__
         if not _is_ours(error) or (_STACK_ENDS and isinstance(error, RecursionError)):
             return False
         if not isinstance(error, (MemoryError, RecursionError)):  # the program is at its end, not the agent
