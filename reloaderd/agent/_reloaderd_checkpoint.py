@@ -188,7 +188,7 @@ class Checkpoints:
             post.libraries, post.told = post.libraries + post.told, 0
         except BaseException:
             _exit(1)
-        edited = resume(Pause(line).wait(), lambda: seen.changed() or self.descriptors.changed())
+        edited = resume(*Pause(line).wait(), lambda: seen.changed() or self.descriptors.changed())
         loop.restore()
         self.go_on(edited)
 

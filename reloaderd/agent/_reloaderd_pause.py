@@ -2,7 +2,6 @@
 
     keeper -> paused process  b"fork", with one end of a line for the copy to be made
     copy   -> keeper          b"ready PID": it waits, as the keeper's own child
-    keeper -> copy            b"look": see by now whether all is as it was, and go by that
     keeper -> copy            b"go\\0" DIRECTORY "\\0" EDITED "\\0" KEY=VALUE "\\0" …
     copy   -> keeper          b"going", or b"stale " and why; then it closes the line, and a stale one ends
 
@@ -50,8 +49,8 @@ class Pause:
         """Tell the keeper."""
         self.channel.send(fsencode(text)[:4000])
 
-    def wait(self) -> socket:
-        """Until the keeper is gone, which ends the process; returns in each copy, with its line."""
+    def wait(self) -> "tuple[socket, bytes]":
+        """Until the keeper is gone, which ends the process; returns in each copy that is to go on."""
         try:
             while True:
                 line = self.request()
@@ -76,7 +75,7 @@ class Pause:
                 return socket(fileno=int.from_bytes(content[:4], sys.byteorder))
         raise OSError(22, "no line came with the request")
 
-    def go_on(self, line: socket) -> socket:
+    def go_on(self, line: socket) -> "tuple[socket, bytes]":
         """In a child of the paused process: end, and have one's own child go on as the keeper's."""
         middle = getpid()
         if fork():
@@ -88,19 +87,16 @@ class Pause:
             _exit(0)
         setpgid(0, 0)
         line.send(b"ready %d" % getpid())
-        return line
+        data = line.recv(LARGEST)
+        if data[:3] != b"go\0":
+            _exit(0)
+        return line, data[3:]
 
 
-def resume(line: socket, changed: "Callable[[], str]") -> "list[str]":
-    """Wait, and be the run that the keeper says, unless something has `changed`; returns what is EDITED."""
-    seen, said = None, line.recv(LARGEST)
-    while said == b"look":
-        seen = changed()
-        said = line.recv(LARGEST)
-    if said[:3] != b"go\0":
-        _exit(0)
-    directory, edited, *pairs = said[3:].split(b"\0")
-    why = enter(directory, pairs) or (changed() if seen is None else seen)
+def resume(line: socket, said: bytes, changed: "Callable[[], str]") -> "list[str]":
+    """Be the run that the keeper `said`, unless something has `changed`; returns what is EDITED."""
+    directory, edited, *pairs = said.split(b"\0")
+    why = enter(directory, pairs) or changed()
     line.send(b"going" if not why else b"stale " + why.encode("utf-8", "surrogateescape")[:4000])
     line.close()
     if why:

@@ -61,7 +61,7 @@ def become(path: str, number: int, agent: "Any", makes: "Callable[..., Any] | No
     except BaseException as error:
         pause.say(f"aside {type(error).__name__}: {error}")
         _exit(1)
-    edited = resume(pause.wait(), ahead.stamps.changed)
+    edited = resume(*pause.wait(), ahead.stamps.changed)
     fresh.freshen()
     agent.post.of(environ["RELOADERD"], int(environ["RELOADERD_RUN"]))
     order.process = getpid()

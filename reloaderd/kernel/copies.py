@@ -13,7 +13,6 @@ import _socket
 import os
 import select
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
@@ -21,11 +20,6 @@ from reloaderd.kernel import frames
 
 PATIENCE = 1.0
 """Seconds that a start waits for a copy, which takes a few ms: with more than that something is stuck."""
-
-FRESH = 0.1
-"""Seconds for which it counts that a copy has looked ahead of its start: what others change meanwhile is not
-sure to be seen by a program that is executed either, which takes longer to read all that.
-"""
 
 LARGEST = 4096
 """Bytes of what a copy says."""
@@ -109,7 +103,6 @@ class Paused:
         self.before = before
         self.spare: Spare | None = None
         self._ending = ending
-        self._looked = 0.0  # when the spare was asked to
 
     @property
     def pids(self) -> set[int]:
@@ -123,7 +116,6 @@ class Paused:
     def fork(self, poll: select.poll) -> None:
         """Have a spare made, if there is none."""
         if self.spare is None:
-            self._looked = 0.0
             self.spare, theirs = Spare.pair(poll)
             self.line.say(b"fork", theirs.fileno())
             theirs.close()
@@ -142,13 +134,6 @@ class Paused:
             self.let_go()
         return True
 
-    def look(self) -> bool:
-        """Have the spare look now whether all is as it was; False: there is none that waits."""
-        if self.spare is None or not self.spare.waits or not self.spare.say(b"look"):
-            return False
-        self._looked = time.monotonic()
-        return True
-
     def go(
         self, directory: str, edited: Sequence[str], environ: Mapping[str, str], take_in: TakeIn
     ) -> tuple[int, str]:
@@ -159,8 +144,6 @@ class Paused:
         if not spare.waits:
             return 0, "it could not be copied in time"
         take_in(spare.pid)
-        if self._looked and time.monotonic() - self._looked > FRESH:
-            self.look()
         pairs = [f"{key}={value}" for key, value in environ.items()]
         said = b"\0".join([b"go", *map(os.fsencode, (directory, frames.in_lines(edited), *pairs))])
         answer = spare.hear(PATIENCE) if spare.say(said) else b""

@@ -34,7 +34,6 @@ import os
 import select
 import signal
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -60,10 +59,6 @@ _LEFT_ALONE = _FAULTS | {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}
 
 EX_SOFTWARE = 70
 """A fault of ours: sysexits.h."""
-
-LOOKS, BETWEEN = 4, 0.0002
-"""So often, and so many seconds apart, it is looked whether a run that was told to end is at its end: one
-that does not handle the signal is so 60 µs later."""
 
 
 class Kept(NamedTuple):
@@ -228,8 +223,6 @@ class Keeper:
             case ("signal", run, signum, scope, ends):
                 if run == self._run:
                     self._signal(signum, scope, ends)
-                    if ends:
-                        self._look_ahead()
             case ("kill", run):
                 if run == self._run:
                     self._killing = True
@@ -353,19 +346,6 @@ class Keeper:
             stat = proctree.read_stat(self._child)
             if ends and stat is not None and stat.state == "T":
                 _pass_over_gone(os.kill, self._child, signal.SIGCONT)
-
-    def _look_ahead(self) -> None:
-        """Have the next run's copy look at what it has read while the kernel takes down what was the run.
-
-        Not before that acts no more: it might change something.  One that handles the signal takes longer.
-        """
-        if self._warm is None or self._kept.shared or not self._child:
-            return
-        for _ in range(LOOKS):
-            if proctree.acts_no_more(self._child, self._warm.pids):
-                self._warm.look()
-                break
-            time.sleep(BETWEEN)
 
     def _kill(self) -> None:
         """One walk; `_reap` makes the next.  The child and its group do not depend on what /proc shows."""

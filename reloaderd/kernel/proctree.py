@@ -13,8 +13,6 @@ Facts
   the tree, seen after that, proves that it is ours.  The number of a process group is kept while the
   group has a member, whoever reaped its leader.
 - A process with a fatal signal pending cannot fork any more (copy_process checks under the lock).
-- Field 9 of /proc/PID/stat has the flags of a thread.  PF_EXITING is set as it begins to end (do_exit): it
-  executes nothing of its program after that, but for a large one the kernel takes some ms to take it down.
 - kill(2) succeeds on zombies.  EPERM: a process of another user (sudo), beyond our reach.
 - Orphans move to the nearest subreaper: what a parent that died meanwhile leaves shows up among the
   children of the root of the walk.
@@ -29,9 +27,6 @@ import os
 import signal
 from collections.abc import Callable, Collection
 from typing import NamedTuple
-
-PF_EXITING = 0x4
-"""include/linux/sched.h."""
 
 
 class Stat(NamedTuple):
@@ -49,29 +44,6 @@ def read_stat(pid: int) -> Stat | None:
     except OSError:
         return None
     return Stat(fields[0].decode(), int(fields[1]), int(fields[2])) if len(fields) > 2 else None
-
-
-def acts_no_more(child: int, spare: Collection[int]) -> bool:
-    """Whether our `child` and all below us but `spare` is at its end: nothing of it does anything any more.
-
-    That of the child is looked at before ours: what moves from there to here as it ends is not missed.
-    """
-    if not _exits(child) or children(child):
-        return False
-    return {child}.issuperset(set(children(os.getpid())) - set(spare))
-
-
-def _exits(pid: int) -> bool:
-    """Whether all threads of a process are at their end, so that there will be no further one."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-        for thread in threads:
-            fields = _read(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2].split()
-            if not int(fields[6]) & PF_EXITING:
-                return False
-        return set(threads).issuperset(os.listdir(f"/proc/{pid}/task"))
-    except (OSError, IndexError):  # one of them has gone meanwhile
-        return False
 
 
 def listed_children(pid: int) -> list[int]:

@@ -188,12 +188,6 @@ class Warm:
 
     # A start
 
-    def look(self) -> None:
-        """The run acts no more, but is not gone yet: have the copy look by now of which the next may come."""
-        copies = [one for _, one in self._checkpoints.all()] if self._checkpoints is not None else []
-        copies += [self._zygote] if self._zygote is not None else []
-        any(one.look() for one in copies)
-
     def start(
         self,
         environ: Mapping[str, str],

@@ -114,32 +114,3 @@ def test_all_but_the_spared_are_killed(tree: int) -> None:
     finally:
         os.kill(spared, signal.SIGKILL)
         os.waitpid(spared, 0)
-
-
-ENDS = {
-    "none": "time.sleep(1000)",
-    "of the first thread alone": "threading.Thread(target=time.sleep, args=(1000,)).start()\n"
-    "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)",
-    "of the parent alone": "if os.fork(): os._exit(0)\ntime.sleep(1000)",
-    "of all": "if os.fork(): os.wait(); os._exit(0)",
-}
-"""What a process that may be at its end does: which end it comes to."""
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_what_acts_no_more_is_told_from_what_does(end: str) -> None:
-    program = f"import ctypes, os, threading, time\n{ENDS[end]}"
-    spared = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
-    pid = os.posix_spawn(PYTHON[0], [*PYTHON, program], {})
-    try:
-        if end == "none":
-            wait_until(lambda: procfs.state(pid) == "S", "a sleep")
-        else:
-            wait_until(lambda: procfs.state(pid) == "Z", "an end")
-        assert proctree.acts_no_more(pid, {spared}) is (end == "of all")
-        assert not proctree.acts_no_more(pid, ())
-    finally:
-        for one in (*proctree.descendants(os.getpid(), {spared}), spared):
-            procfs.kill(one)
-        for one in (pid, spared):
-            os.waitpid(one, 0)

@@ -135,24 +135,6 @@ def test_what_was_read_before_and_changed_where_nobody_looks(resumed: Resumed, o
     again(resumed, [8, "1", 8, [2, 1]] if name == "first.py" else [1, "8", 1, [2, 1]])
 
 
-LAST_WORDS = """
-import signal
-def leave(*_):
-    time.sleep(0.03)  # longer than until the keeper looks whether this is at its end
-    open("data.json", "w").write(os.environ["RELOADERD_RUN"])
-    os._exit(0)
-signal.signal(signal.SIGTERM, leave)
-"""
-
-
-def test_what_the_run_before_has_changed_as_it_ended(resumed: Resumed) -> None:
-    resumed.libraries(**LIBRARY)
-    app = TREE["app.py"].replace("time\n", f"time\n{LAST_WORDS}", 1)
-    resumed.start({**TREE, "app.py": app}, options=["--ignore=*.json"])
-    resumed.leave("edited.py")
-    again(resumed, [1, "2", 1, [2, 1]])
-
-
 def test_a_module_that_was_looked_for_in_vain(resumed: Resumed) -> None:
     begin(resumed)
     again(resumed, [1, "1", 9, [1, 1]], "maybe.py", "X = 9\n")
