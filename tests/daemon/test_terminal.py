@@ -371,7 +371,7 @@ def test_tt04_in_the_background_it_ends_and_leaves_the_terminal_alone(watch: Wat
 def test_modes_are_put_back_after_a_child_in_raw_mode(how: str, watch: Watch) -> None:
     command = (sys.executable, "-I", "-S", "-c", RAW, str(int(signal.SIGTERM)))
     daemon, terminal = started(watch, "--stop-timeout=100ms", command=command)
-    before = terminal.modes()
+    before = terminal.first
     terminal.wait_output("raw")
     daemon.wait(lambda: not terminal.echoes(), "raw mode")
     if how == "killed":
@@ -390,7 +390,7 @@ def test_modes_are_put_back_before_reloaderd_is_gone(watch: Watch) -> None:
     """Ctrl-C as a raw child does not see it: by SIGINT from elsewhere, and a second one."""
     command = (sys.executable, "-I", "-S", "-c", RAW, str(int(signal.SIGINT)), str(int(signal.SIGTERM)))
     daemon, terminal = started(watch, "--stop-timeout=10min", command=command)
-    before = terminal.modes()
+    before = terminal.first
     terminal.wait_output("raw")
     for event in ("stopping", "killed"):
         os.kill(daemon.pid, signal.SIGINT)

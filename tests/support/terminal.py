@@ -54,6 +54,8 @@ class Terminal:
         self.master, slave = os.openpty()
         os.set_blocking(self.master, False)
         self.resize(rows, columns)
+        self.first = self.modes()
+        """Those before anybody has it."""
         try:
             self.process = subprocess.Popen(
                 argv,
