@@ -47,7 +47,6 @@ NOT_KEPT, TAKEN, AGAIN = 0, 1, 2
 _MODULES = ("socket", "gevent._socket3")
 """Whose classes to change."""
 
-
 _Socket = _socket.socket
 _family = _Socket.family.__get__
 _SOL, _TCP, _V6, _V6ONLY = _socket.SOL_SOCKET, _socket.IPPROTO_TCP, _socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY
@@ -77,7 +76,7 @@ class Sockets:
         self.keeps = keeps
         self.watched = watched
         self.accepted = False
-        self.wrapped: set[type] = set()
+        self.seen: set[type] = set()  # classes that were looked at
         self.chosen: set[int] = set()  # inodes of those whose port the kernel chose
         self.told: dict[int, int] = {}  # by descriptor: inodes of those that are known there
         self.notice = address + LEAVES
@@ -89,10 +88,11 @@ class Sockets:
 
         True: it is no occasion to send anything, for which a socket is made.
         """
-        for kind in type(args[0]).__mro__:
-            if kind.__module__ in _MODULES and kind.__bases__ == (_Socket,) and kind not in self.wrapped:
-                self.wrapped.add(kind)
-                self._wrap(kind)
+        if type(args[0]) not in self.seen:
+            for kind in type(args[0]).__mro__:
+                if kind.__module__ in _MODULES and kind.__bases__ == (_Socket,) and kind not in self.seen:
+                    self._wrap(kind)
+                self.seen.add(kind)
         return True
 
     def _wrap(self, kind: "Any") -> None:
