@@ -106,18 +106,23 @@ def counted(daemon: Daemon, line: str) -> int:
     return daemon.stdout.read_text().count(line)
 
 
+def take_over(daemon: Daemon, place: Place, code: str) -> None:
+    """Have another run come, be asked in vain, be well, and be the only one."""
+    edits.write(place.tree / "web.py", code.replace("hello", "again"))
+    daemon.wait(lambda: asked(daemon, "again") >= 3, "the new one to be asked")
+    assert daemon.named("restarted") == []
+    go(place).touch()
+    daemon.wait_event("restarted", run=2)
+    daemon.wait_event("ended", run=1)
+
+
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "uvicorn"])
 def test_it_takes_over_when_it_is_well_and_nobody_notices(name: str, place: Place, watch: Watch) -> None:
     """The one before it is well all the time, and is not even asked."""
     daemon, port, code = serve(place, watch, name)
     with Clients(f"127.0.0.1:{port}") as clients:
         clients.wait_served(20)
-        edits.write(place.tree / "web.py", code.replace("hello", "again"))
-        daemon.wait(lambda: asked(daemon, "again") >= 3, "the new one to be asked")
-        assert daemon.named("restarted") == []
-        go(place).touch()
-        daemon.wait_event("restarted", run=2)
-        daemon.wait_event("ended", run=1)
+        take_over(daemon, place, code)
         served = len(clients.served)
         wait_until(lambda: len(clients.served) > served + 20, "answers of the next run")
         times = asked(daemon, "again")
@@ -253,12 +258,7 @@ def test_a_port_that_each_run_has_for_itself(place: Place, watch: Watch) -> None
     [address] = [one["address"] for one in daemon.named("listening")]
     with Clients(address) as clients:
         clients.wait_served(20)
-        edits.write(place.tree / "web.py", code.replace("hello", "again"))
-        daemon.wait(lambda: asked(daemon, "again") >= 3, "the new one to be asked")
-        assert daemon.named("restarted") == []
-        go(place).touch()
-        daemon.wait_event("restarted", run=2)
-        daemon.wait_event("ended", run=1)
+        take_over(daemon, place, code)
     assert clients.faults == []
     assert asked(daemon, "hello") == 0
 
